@@ -1,0 +1,199 @@
+//! Configuration: flags before environment before a TOML file before defaults.
+//!
+//! [`SETTINGS`] lists every key with its default and what a value may be; a wrong value is named with its key, where it
+//! came from, and what would be right. A key `a.b` is the environment variable `MAKIMA_A_B` and the entry `b` of the
+//! table `[a]` in the file; `DATABASE_URL` and `REDIS_URL` are read too.
+
+mod settings;
+mod source;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use settings::{SETTINGS, Setting};
+pub use source::{ConfigError, ConfigSource, Problem};
+
+use crate::domain::{RetryPolicy, SubmissionPolicy};
+
+/// Everything that a role may be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where PostgreSQL is.
+    pub database: DatabaseConfig,
+    /// Where Redis is.
+    pub redis: RedisConfig,
+    /// For the API.
+    pub api: ApiConfig,
+    /// For the scheduler.
+    pub scheduler: SchedulerConfig,
+    /// For workers.
+    pub worker: WorkerConfig,
+    /// For every role.
+    pub log: LogConfig,
+}
+
+/// Where PostgreSQL is.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// A `postgres://` URL.
+    pub url: String,
+    /// The most connections that a role opens.
+    pub max_connections: u32,
+}
+
+/// Where Redis is.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// A `redis://`, `rediss://` or `redis+unix://` URL.
+    pub url: String,
+    /// What all keys start with.
+    pub prefix: String,
+}
+
+/// Leaves out the URL, which may hold a password.
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, max_connections } = self;
+        formatter
+            .debug_struct("DatabaseConfig")
+            .field("max_connections", max_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leaves out the URL, which may hold a password.
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, prefix } = self;
+        formatter.debug_struct("RedisConfig").field("prefix", prefix).finish_non_exhaustive()
+    }
+}
+
+/// For the API.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// What submissions may ask for.
+    pub policy: SubmissionPolicy,
+}
+
+/// For the scheduler.
+#[derive(Clone, Debug)]
+pub struct SchedulerConfig {
+    /// How long a dead leader keeps the lead.
+    pub lease: Duration,
+    /// How often everything is looked at, woken or not.
+    pub sweep: Duration,
+    /// How long a task waits for a worker that it does not exclude.
+    pub exclusion_grace: Duration,
+    /// How long a lost task rests.
+    pub retry: RetryPolicy,
+}
+
+/// For workers.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// What people call the worker.
+    pub name: String,
+    /// How many tasks it runs at once.
+    pub slots: u32,
+    /// Where repository copies and workspaces lie.
+    pub data_dir: PathBuf,
+    /// How long the worker holds its tasks without a beat.
+    pub lease: Duration,
+    /// How often it renews its lease.
+    pub beat: Duration,
+    /// How long an agent may take to end when it is asked to.
+    pub stop_grace: Duration,
+    /// The most output of an attempt that is kept, in bytes.
+    pub max_output_bytes: u64,
+    /// The largest patch that is stored, in bytes, compressed.
+    pub max_patch_bytes: u64,
+    /// How long patches are kept.
+    pub keep_patches: Duration,
+    /// Variables of the worker's environment that agents get.
+    pub agent_env: Vec<String>,
+    /// Paths of this machine as repositories.
+    pub allow_local_repositories: bool,
+    /// How long a failed task rests.
+    pub retry: RetryPolicy,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// For every role.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The form of log lines.
+    pub format: LogFormat,
+    /// Directives in the form of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+}
+
+impl Config {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// Names every setting that is wrong, not only the first.
+    pub fn load(source: &ConfigSource) -> Result<Self, ConfigError> {
+        let mut read = source.reader();
+        let retry = RetryPolicy {
+            base_delay: read.millis("retry.base_delay_ms"),
+            max_delay: read.millis("retry.max_delay_ms"),
+        };
+        let allow_local_repositories = read.boolean("repositories.allow_local");
+        let config = Self {
+            database: DatabaseConfig {
+                url: read.text("database.url"),
+                max_connections: read.number("database.max_connections"),
+            },
+            redis: RedisConfig { url: read.text("redis.url"), prefix: read.text("redis.prefix") },
+            api: ApiConfig {
+                listen: read.address("api.listen"),
+                policy: SubmissionPolicy { allow_local_repositories },
+            },
+            scheduler: SchedulerConfig {
+                lease: read.millis("scheduler.lease_ms"),
+                sweep: read.millis("scheduler.sweep_ms"),
+                exclusion_grace: read.millis("scheduler.exclusion_grace_ms"),
+                retry,
+            },
+            worker: WorkerConfig {
+                name: read.text("worker.name"),
+                slots: read.number("worker.slots"),
+                data_dir: PathBuf::from(read.text("worker.data_dir")),
+                lease: read.millis("worker.lease_ms"),
+                beat: read.millis("worker.beat_ms"),
+                stop_grace: read.millis("worker.stop_grace_ms"),
+                max_output_bytes: read.number("worker.max_output_bytes"),
+                max_patch_bytes: read.number("checkpoint.max_patch_bytes"),
+                keep_patches: Duration::from_secs(read.number::<u64>("checkpoint.keep_days") * 24 * 3600),
+                agent_env: read.words("worker.agent_env"),
+                allow_local_repositories,
+                retry,
+            },
+            log: LogConfig { format: read.log_format("log.format"), filter: read.text("log.filter") },
+        };
+        read.require(
+            config.worker.beat * 3 <= config.worker.lease,
+            "worker.beat_ms",
+            "at most a third of worker.lease_ms, so that one lost beat does not cost the lease",
+        );
+        read.require(
+            config.scheduler.sweep * 3 <= config.scheduler.lease,
+            "scheduler.sweep_ms",
+            "at most a third of scheduler.lease_ms",
+        );
+        read.finish(config)
+    }
+}

@@ -1,0 +1,254 @@
+//! The named moves of a task. Nothing else changes a status.
+//!
+//! A [`Transition`] says which statuses it may leave, where it leads and why. The store applies it in one statement,
+//! guarded by those statuses and the epoch, and writes the history event with it. Claiming and releasing, which move
+//! many tasks at once, are statements of their own in `store/tasks/`.
+//!
+//! **Trust window.** A transition with an epoch is fenced: it has no effect once the task was claimed again or ended.
+
+use std::time::Duration;
+
+use super::{AttemptOutcome, Epoch, RetryPolicy, TaskStatus, WorkerId};
+
+/// Why something happened: a stable code for programs, and words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Upper-case words with underscores, such as `REPOSITORY_NOT_FOUND`.
+    pub code: &'static str,
+    /// One sentence. Bounded by [`Reason::new`].
+    pub message: String,
+}
+
+/// The longest message that is kept, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// Cuts a message that is too long, and replaces what PostgreSQL cannot hold.
+fn storable(message: String) -> String {
+    let mut message = message.replace('\0', "\u{fffd}");
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    message
+}
+
+impl Reason {
+    /// Makes a reason; a message of more than 4 KiB is cut, and what PostgreSQL cannot hold is replaced.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: storable(message.into()) }
+    }
+}
+
+/// How an attempt failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The kind of failure.
+    pub outcome: AttemptOutcome,
+    /// Why.
+    pub reason: Reason,
+    /// The agent's exit code, where it has one.
+    pub exit_code: Option<i32>,
+    /// Trying again cannot help, so no retry is spent on it.
+    pub permanent: bool,
+    /// The failure was this worker's: another one shall take the task next.
+    pub exclude: Option<WorkerId>,
+}
+
+impl Failure {
+    /// Makes a failure that may be tried again anywhere.
+    #[must_use]
+    pub fn new(outcome: AttemptOutcome, code: &'static str, message: impl Into<String>) -> Self {
+        let reason = Reason::new(code, message);
+        Self { outcome, reason, exit_code: None, permanent: false, exclude: None }
+    }
+}
+
+/// How an attempt ended, as its row tells it.
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// The kind of end.
+    pub outcome: AttemptOutcome,
+    /// The agent's exit code, where it has one.
+    pub exit_code: Option<i32>,
+}
+
+/// What a task left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskResult {
+    /// The commit that holds the work; none if the agent changed nothing.
+    pub commit: Option<String>,
+    /// The branch of the remote that the commit was pushed to.
+    pub branch: Option<String>,
+    /// What went wrong with the completion action. It does not make the task fail: the work is in its last checkpoint.
+    pub completion_error: Option<String>,
+}
+
+/// One named move of a task. Made by its constructors alone.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    pub(crate) name: &'static str,
+    pub(crate) from: &'static [TaskStatus],
+    pub(crate) to: TaskStatus,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) attempt_end: Option<AttemptEnd>,
+    pub(crate) spends_retry: bool,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) exclude: Option<WorkerId>,
+    pub(crate) result: TaskResult,
+}
+
+impl Transition {
+    fn new(name: &'static str, from: &'static [TaskStatus], to: TaskStatus) -> Self {
+        Self {
+            name,
+            from,
+            to,
+            epoch: None,
+            reason: None,
+            attempt_end: None,
+            spends_retry: false,
+            delay: None,
+            exclude: None,
+            result: TaskResult::default(),
+        }
+    }
+
+    /// The workspace is ready and the agent was started.
+    #[must_use]
+    pub fn started(epoch: Epoch) -> Self {
+        Self { epoch: Some(epoch), ..Self::new("started", &[TaskStatus::Starting], TaskStatus::Running) }
+    }
+
+    /// The agent ended well and its result is where it belongs.
+    #[must_use]
+    pub fn completed(epoch: Epoch, mut result: TaskResult) -> Self {
+        result.completion_error = result.completion_error.map(storable);
+        Self {
+            epoch: Some(epoch),
+            attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Completed, exit_code: Some(0) }),
+            result,
+            ..Self::new("completed", &[TaskStatus::Running], TaskStatus::Done)
+        }
+    }
+
+    /// The attempt failed or was lost: the task rests and is tried again, or gives up when its retries are spent.
+    #[must_use]
+    pub fn attempt_failed(
+        epoch: Epoch,
+        failure: Failure,
+        retry_count: i16,
+        max_retries: i16,
+        policy: &RetryPolicy,
+    ) -> Self {
+        let attempt_end = Some(AttemptEnd { outcome: failure.outcome, exit_code: failure.exit_code });
+        let retries = !failure.permanent && retry_count < max_retries;
+        let (name, to) =
+            if retries { ("retried", TaskStatus::Pending) } else { ("gave_up", TaskStatus::Failed) };
+        Self {
+            epoch: Some(epoch),
+            reason: Some(failure.reason),
+            attempt_end,
+            spends_retry: retries,
+            delay: retries.then(|| policy.delay(retry_count)),
+            exclude: failure.exclude,
+            ..Self::new(name, &TaskStatus::ACTIVE, to)
+        }
+    }
+
+    /// The worker drains and gives the task back, at the price of no retry.
+    #[must_use]
+    pub fn handed_back(epoch: Epoch) -> Self {
+        Self {
+            epoch: Some(epoch),
+            reason: Some(Reason::new("WORKER_DRAINING", "the worker is shutting down")),
+            attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::HandedBack, exit_code: None }),
+            ..Self::new("handed_back", &TaskStatus::ACTIVE, TaskStatus::Queued)
+        }
+    }
+
+    /// Somebody asked for the task to stop. Whatever its attempt still writes is refused from here on.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self {
+            reason: Some(Reason::new("STOPPED", "stopped by request")),
+            attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Cancelled, exit_code: None }),
+            ..Self::new("cancelled", &TaskStatus::CANCELLABLE, TaskStatus::Cancelled)
+        }
+    }
+
+    /// A task that this one depends on can no longer be done.
+    #[must_use]
+    pub fn dependency_failed(message: String) -> Self {
+        Self {
+            reason: Some(Reason::new("DEPENDENCY_FAILED", message)),
+            ..Self::new("dependency_failed", &[TaskStatus::Pending], TaskStatus::Failed)
+        }
+    }
+
+    /// Returns where the transition leads.
+    #[must_use]
+    pub fn to(&self) -> TaskStatus {
+        self.to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(permanent: bool) -> Failure {
+        Failure {
+            outcome: AttemptOutcome::AgentFailed,
+            reason: Reason::new("AGENT_FAILED", "exit code 1"),
+            exit_code: Some(1),
+            permanent,
+            exclude: None,
+        }
+    }
+
+    #[test]
+    fn every_transition_is_a_legal_edge() {
+        let epoch = Epoch::from(1);
+        let policy = RetryPolicy::default();
+        let all = [
+            Transition::started(epoch),
+            Transition::completed(epoch, TaskResult::default()),
+            Transition::attempt_failed(epoch, failure(false), 0, 3, &policy),
+            Transition::attempt_failed(epoch, failure(false), 3, 3, &policy),
+            Transition::handed_back(epoch),
+            Transition::cancelled(),
+            Transition::dependency_failed(String::new()),
+        ];
+        for transition in all {
+            for from in transition.from {
+                assert!(from.may_become(transition.to), "{}: {from} -> {}", transition.name, transition.to);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_spends_a_retry_until_none_is_left() {
+        let policy = RetryPolicy::default();
+        let last = Transition::attempt_failed(Epoch::from(3), failure(false), 2, 3, &policy);
+        assert_eq!((last.to, last.spends_retry), (TaskStatus::Pending, true));
+        let over = Transition::attempt_failed(Epoch::from(4), failure(false), 3, 3, &policy);
+        assert_eq!((over.to, over.spends_retry), (TaskStatus::Failed, false));
+        let permanent = Transition::attempt_failed(Epoch::from(1), failure(true), 0, 3, &policy);
+        assert_eq!(permanent.to, TaskStatus::Failed);
+    }
+
+    #[test]
+    fn what_a_remote_said_can_be_stored_whatever_it_said() {
+        let said = TaskResult {
+            completion_error: Some(format!("a\0{}", "b".repeat(9000))),
+            ..TaskResult::default()
+        };
+        let stored = Transition::completed(Epoch::from(1), said).result.completion_error.unwrap();
+        assert!(stored.starts_with("a\u{fffd}b") && stored.len() <= 4096);
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let reason = Reason::new("X", "ü".repeat(4096));
+        assert!(reason.message.len() <= 4096 && reason.message.ends_with('ü'));
+    }
+}

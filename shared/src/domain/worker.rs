@@ -1,0 +1,51 @@
+//! The fleet.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::WorkerId;
+
+/// A worker that registers.
+#[derive(Clone, Debug)]
+pub struct NewWorker {
+    /// Names this life of the worker.
+    pub id: WorkerId,
+    /// What people call it.
+    pub name: String,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process id there.
+    pub pid: i32,
+    /// How many tasks it runs at once.
+    pub slots: i32,
+}
+
+/// A worker as the fleet sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Worker {
+    /// Names this life of the worker.
+    pub id: WorkerId,
+    /// What people call it.
+    pub name: String,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process id there.
+    pub pid: i32,
+    /// The version of makima that it runs.
+    pub version: String,
+    /// How many tasks it runs at once.
+    pub slots: i32,
+    /// How many of its slots hold a task, of whatever owner.
+    pub busy_slots: i64,
+    /// What it offers to tasks that ask for it.
+    pub labels: Vec<String>,
+    /// When it came.
+    pub registered_at: DateTime<Utc>,
+    /// Until when it holds its tasks.
+    pub lease_expires_at: DateTime<Utc>,
+    /// It finishes what it has and takes nothing new.
+    pub draining: bool,
+    /// Its lease holds.
+    pub alive: bool,
+}

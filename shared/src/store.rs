@@ -1,0 +1,170 @@
+//! All SQL. PostgreSQL is the truth of makima: what is not here did not happen.
+//!
+//! Queries are checked against the schema when the crate is compiled, from the descriptions in `.sqlx/`; `make sqlx`
+//! writes those anew. Functions are named noun first. Reads and writes for a client take the owner, so that no row of
+//! another owner can be reached; writes of an attempt take its epoch, and answer [`Fenced::Stale`] once it is over.
+
+mod api_keys;
+mod attempts;
+mod checkpoints;
+mod events;
+mod leader;
+mod owners;
+mod tasks;
+mod workers;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+pub use api_keys::Caller;
+pub use attempts::{HeldAttempt, OpenAttempt};
+pub use checkpoints::CheckpointWritten;
+pub use leader::LeaderProof;
+pub use tasks::{
+    Applied, LostAttempt, Moved, ReadyTask, SubmitError, Submitted, TaskFilter, TaskPage, WaitingFacts,
+};
+
+/// The schema's migrations, part of the binary.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The store: a pool of connections to PostgreSQL. Clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// Whether an attempt's write was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a stale attempt must stop"]
+pub enum Fenced<T> {
+    /// The write was taken.
+    Accepted(T),
+    /// The attempt is over: its task was cancelled, or given to somebody else. Nothing was written.
+    Stale,
+}
+
+impl<T> Fenced<T> {
+    fn from_option(value: Option<T>) -> Self {
+        match value {
+            Some(value) => Self::Accepted(value),
+            None => {
+                metrics::counter!("makima_stale_writes_total").increment(1);
+                Self::Stale
+            }
+        }
+    }
+}
+
+/// What can go wrong between makima and PostgreSQL.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// PostgreSQL cannot be reached, is starting, stopping or full: try again later. Whether a write that failed so was
+    /// carried out is not known.
+    #[error("PostgreSQL is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// Anything else: a bug, or a row that somebody else wrote.
+    #[error("PostgreSQL refused a statement")]
+    Database(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the migrations did not run")]
+    Migration(#[source] Box<sqlx::migrate::MigrateError>),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_passing(&error) { Self::Unavailable(error) } else { Self::Database(error) }
+    }
+}
+
+/// Tells whether an error is PostgreSQL's state of the moment rather than the statement's fault. The classes are those
+/// of appendix A of PostgreSQL's manual: 08 connection, 25P and 25006 transaction state, 40
+/// rollback, 53 resources, 55P03 lock timeout, 57 operator intervention (statement timeouts too), 58 system.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "sqlx adds errors at will; what is not named here is a bug"
+)]
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            true
+        }
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            ["08", "25P", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                || ["25006", "55P03"].contains(&code.as_ref())
+        }),
+        _ => false,
+    }
+}
+
+/// How long a call that must not hang waits for an answer: far longer than any statement takes, far shorter than TCP needs
+/// to notice that a peer is gone.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Gives a call of the store up after a while. A connection can die without a word of it, and a reply be lost.
+///
+/// # Errors
+/// Those of the call, and [`StoreError::Unavailable`] when no answer came. Whether a write was carried out is then not
+/// known.
+pub async fn answered<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(ANSWER_LIMIT, call).await.unwrap_or_else(|_elapsed| {
+        Err(StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+    })
+}
+
+impl Store {
+    /// Opens a pool. Connections are made when they are needed, so PostgreSQL may still be down.
+    ///
+    /// # Errors
+    /// The URL cannot be read.
+    pub fn open(url: &str, max_connections: u32, application: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?
+            .application_name(application)
+            .disable_statement_logging()
+            .options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(3))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Wraps a pool that stands already.
+    #[must_use]
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Returns a store over a pool of its own that gives up after `patience` when there is no connection to be had.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        let options = self.pool.options().clone().acquire_timeout(patience);
+        Self { pool: options.connect_lazy_with(self.pool.connect_options().as_ref().clone()) }
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// PostgreSQL is away, or a migration fails.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR.run(&self.pool).await.map_err(|error| StoreError::Migration(Box::new(error)))
+    }
+
+    /// Asks PostgreSQL for a sign of life.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes all connections, once what runs on them has ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,135 @@
+//! Attempts: what an open one notes, and what is told of those that ended.
+
+use super::{Fenced, Store, StoreError};
+use crate::domain::{Attempt, AttemptOutcome, Epoch, OwnerId, TaskId, WorkerId};
+
+/// An attempt that a worker believes to be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OpenAttempt {
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its epoch.
+    pub epoch: Epoch,
+}
+
+/// An attempt that the store holds for a worker.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldAttempt {
+    /// Which one.
+    pub attempt: OpenAttempt,
+    /// How many retries its task has spent.
+    pub retry_count: i16,
+    /// How many it has in all.
+    pub max_retries: i16,
+}
+
+impl Store {
+    /// Lists a task's attempts, oldest first.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempts_list(&self, owner: OwnerId, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        let attempts = sqlx::query_as!(
+            Attempt,
+            r#"
+            SELECT a.epoch AS "epoch: Epoch", a.worker_id AS "worker_id: WorkerId", w.name AS worker_name,
+                   a.claimed_at, a.started_at, a.resumed_from, a.ended_at, a.outcome AS "outcome: AttemptOutcome",
+                   a.exit_code, a.error_code, a.error_message
+            FROM attempts a
+            JOIN tasks t ON t.id = a.task_id
+            JOIN workers w ON w.id = a.worker_id
+            WHERE t.owner_id = $1 AND t.id = $2
+            ORDER BY a.epoch LIMIT 1000
+            "#,
+            owner.uuid(),
+            task.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(attempts)
+    }
+
+    /// Notes what an attempt starts from: the task's base commit, pinned from here on, and the checkpoint that it resumes.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempt_prepared(
+        &self,
+        attempt: OpenAttempt,
+        base_commit: &str,
+        resumed_from: Option<i32>,
+    ) -> Result<Fenced<()>, StoreError> {
+        let noted = sqlx::query!(
+            r#"
+            WITH head AS (
+                UPDATE tasks SET base_commit = $3
+                WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running')
+                RETURNING id, epoch
+            )
+            UPDATE attempts a SET resumed_from = $4 FROM head WHERE a.task_id = head.id AND a.epoch = head.epoch
+            "#,
+            attempt.task_id.uuid(),
+            attempt.epoch.number(),
+            base_commit,
+            resumed_from,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(Fenced::from_option((noted.rows_affected() == 1).then_some(())))
+    }
+
+    /// Notes the commit that an attempt is about to push, and returns the commits that the task's attempts noted before:
+    /// only those may be replaced on the remote.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempt_pushing(
+        &self,
+        attempt: OpenAttempt,
+        commit: &str,
+    ) -> Result<Fenced<Vec<String>>, StoreError> {
+        let earlier = sqlx::query_scalar!(
+            r#"
+            WITH head AS (
+                SELECT id, epoch FROM tasks
+                WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running')
+                FOR NO KEY UPDATE
+            ), noted AS (
+                UPDATE attempts a SET pushing_commit = $3 FROM head WHERE a.task_id = head.id AND a.epoch = head.epoch
+            )
+            SELECT ARRAY(
+                SELECT pushing_commit FROM attempts WHERE task_id = head.id AND pushing_commit IS NOT NULL
+            ) AS "earlier!: Vec<String>"
+            FROM head
+            "#,
+            attempt.task_id.uuid(),
+            attempt.epoch.number(),
+            commit,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(Fenced::from_option(earlier))
+    }
+
+    /// Lists the attempts that a worker holds: what it compares with those that it runs.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempts_of_worker(&self, worker: WorkerId) -> Result<Vec<HeldAttempt>, StoreError> {
+        let held = sqlx::query!(
+            r#"
+            SELECT id AS "task_id: TaskId", epoch AS "epoch: Epoch", retry_count, max_retries
+            FROM tasks WHERE worker_id = $1
+            "#,
+            worker.uuid(),
+        )
+        .map(|row| HeldAttempt {
+            attempt: OpenAttempt { task_id: row.task_id, epoch: row.epoch },
+            retry_count: row.retry_count,
+            max_retries: row.max_retries,
+        })
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(held)
+    }
+}

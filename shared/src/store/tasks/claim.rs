@@ -1,0 +1,82 @@
+//! The claim: a queued task becomes a worker's, under a new epoch.
+
+use std::collections::BTreeMap;
+
+use sqlx::types::Json;
+
+use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, OwnerId, TaskId, WorkerId};
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// Claims those of the given tasks that are still queued and do not exclude the worker. Each gets the next epoch and
+    /// an open attempt. A worker whose lease is over, or that drains, gets nothing.
+    ///
+    /// Nothing here waits for a lock: a claim that did would hold back all that its worker does. A task whose row is locked
+    /// for the moment is left out, and `requeue_lost` offers it again. The worker's row is not locked either, so its lease
+    /// can be renewed meanwhile; a claim that overtakes the end of its worker is found by `rescue`.
+    ///
+    /// # Errors
+    /// PostgreSQL is away. If the claim was carried out all the same, its tasks are rescued when the worker's lease ends;
+    /// a worker that cannot know must give its lease up.
+    pub async fn tasks_claim(
+        &self,
+        worker: WorkerId,
+        tasks: &[TaskId],
+    ) -> Result<Vec<ClaimedTask>, StoreError> {
+        let ids: Vec<_> = tasks.iter().map(|id| id.uuid()).collect();
+        let rows = sqlx::query!(
+            r#"
+            WITH worker AS (
+                SELECT id FROM workers
+                WHERE id = $1 AND ended_at IS NULL AND NOT draining AND lease_expires_at > now()
+            ), candidate AS (
+                SELECT t.id FROM tasks t, worker
+                WHERE t.id = ANY($2) AND t.status = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
+                ORDER BY t.id
+                FOR NO KEY UPDATE OF t SKIP LOCKED
+            ), claimed AS (
+                UPDATE tasks t SET
+                    status = 'starting', epoch = t.epoch + 1, worker_id = $1, output_batches = 0, status_code = NULL, status_message = NULL,
+                    last_sequence = t.last_sequence + 1, version = t.version + 1, updated_at = now()
+                FROM candidate WHERE t.id = candidate.id
+                RETURNING t.*
+            ), attempt AS (
+                INSERT INTO attempts (task_id, epoch, worker_id) SELECT id, epoch, $1 FROM claimed
+            ), event AS (
+                INSERT INTO task_events (task_id, sequence, epoch, kind, data)
+                SELECT id, last_sequence, epoch, 'status', jsonb_build_object(
+                    'transition', 'claimed', 'from', 'queued', 'to', 'starting', 'workerId', $1::uuid)
+                FROM claimed
+            )
+            SELECT id AS "id: TaskId", owner_id AS "owner_id: OwnerId", epoch AS "epoch: Epoch", name, plan,
+                   repository_url, base_branch, target_branch, agent AS "agent: Json<Agent>",
+                   env AS "env: Json<BTreeMap<String, String>>", max_retries, retry_count, timeout_secs,
+                   checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit
+            FROM claimed
+            "#,
+            worker.uuid(),
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let claimed = rows.into_iter().map(|row| ClaimedTask {
+            id: row.id,
+            owner_id: row.owner_id,
+            epoch: row.epoch,
+            name: row.name,
+            plan: row.plan,
+            repository_url: row.repository_url,
+            base_branch: row.base_branch,
+            target_branch: row.target_branch,
+            agent: row.agent.0,
+            env: row.env.0,
+            max_retries: row.max_retries,
+            retry_count: row.retry_count,
+            timeout_secs: row.timeout_secs,
+            checkpoint_interval_secs: row.checkpoint_interval_secs,
+            completion_action: row.completion_action,
+            base_commit: row.base_commit,
+        });
+        Ok(claimed.collect())
+    }
+}

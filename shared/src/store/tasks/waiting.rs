@@ -1,0 +1,139 @@
+//! Why a task does not run now.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::{OwnerId, Task, TaskStatus};
+use crate::store::{Store, StoreError};
+
+/// What there is to know about a task that waits.
+#[derive(Clone, Debug)]
+pub struct WaitingFacts {
+    /// How many tasks it waits for.
+    pub undone: i64,
+    /// One of them, by its name.
+    pub undone_name: Option<String>,
+    /// How many workers take tasks.
+    pub live_workers: i64,
+    /// How many of those the task does not exclude.
+    pub eligible_workers: i64,
+    /// How many slots of eligible workers hold nothing.
+    pub free_slots: i64,
+    /// How many tasks of all owners stand before it.
+    pub ahead: i64,
+}
+
+impl Store {
+    /// Says in words why a task does not run now; `None` if it runs or has ended.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn task_waiting_for(&self, owner: OwnerId, task: &Task) -> Result<Option<String>, StoreError> {
+        if !matches!(task.status, TaskStatus::Pending | TaskStatus::Queued) {
+            return Ok(waiting_in_hand(task.status));
+        }
+        let facts = sqlx::query_as!(
+            WaitingFacts,
+            r#"
+            WITH task AS (SELECT * FROM tasks WHERE owner_id = $1 AND id = $2),
+            undone AS (
+                SELECT p.id, p.name FROM task_dependencies d JOIN tasks p ON p.id = d.depends_on_task_id
+                WHERE d.task_id = (SELECT id FROM task) AND p.status NOT IN ('done', 'merged')
+            ), live AS (
+                SELECT w.id, w.slots - (SELECT count(*) FROM tasks h WHERE h.worker_id = w.id) AS free,
+                       w.id <> ALL(task.excluded_worker_ids) AS eligible
+                FROM workers w, task WHERE w.ended_at IS NULL AND NOT w.draining AND w.lease_expires_at > now()
+            )
+            SELECT (SELECT count(*) FROM undone) AS "undone!",
+                   (SELECT name FROM undone ORDER BY id LIMIT 1) AS undone_name,
+                   (SELECT count(*) FROM live) AS "live_workers!",
+                   (SELECT count(*) FROM live WHERE eligible) AS "eligible_workers!",
+                   (SELECT coalesce(sum(free), 0)::bigint FROM live WHERE eligible) AS "free_slots!",
+                   (SELECT count(*) FROM (
+                        SELECT FROM tasks q, task WHERE q.status = 'queued'
+                        AND (q.priority, task.queued_at) > (task.priority, q.queued_at) LIMIT 1000) AS before
+                   ) AS "ahead!"
+            "#,
+            owner.uuid(),
+            task.id.uuid(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Some(facts.words(task.status, task.not_before)))
+    }
+}
+
+fn waiting_in_hand(status: TaskStatus) -> Option<String> {
+    match status {
+        TaskStatus::Starting => Some("its workspace, which is being prepared".to_owned()),
+        TaskStatus::Paused => Some("somebody to resume it".to_owned()),
+        TaskStatus::Interrupted => Some("somebody to decide".to_owned()),
+        TaskStatus::Pending
+        | TaskStatus::Queued
+        | TaskStatus::Running
+        | TaskStatus::Done
+        | TaskStatus::Merged
+        | TaskStatus::Failed
+        | TaskStatus::Cancelled => None,
+    }
+}
+
+impl WaitingFacts {
+    fn words(&self, status: TaskStatus, not_before: Option<DateTime<Utc>>) -> String {
+        if status == TaskStatus::Pending {
+            return match (&self.undone_name, not_before) {
+                (Some(name), _) if self.undone == 1 => format!("the task \"{name}\" to be done"),
+                (Some(name), _) => format!("{} tasks to be done, \"{name}\" among them", self.undone),
+                (None, Some(time)) => format!("its time: {}", time.format("%Y-%m-%d %H:%M:%S UTC")),
+                (None, None) => "the scheduler, which is about to release it".to_owned(),
+            };
+        }
+        if self.live_workers == 0 {
+            "a worker: none is alive".to_owned()
+        } else if self.eligible_workers == 0 {
+            "a worker other than those that lost it".to_owned()
+        } else if self.free_slots <= 0 {
+            format!("a free slot{}", place(self.ahead))
+        } else {
+            "a worker to claim it".to_owned()
+        }
+    }
+}
+
+/// Names a place in the line. The count stops at 1,000.
+fn place(ahead: i64) -> String {
+    match ahead {
+        ..=0 => ", as the next in line".to_owned(),
+        1 => ", behind 1 other task".to_owned(),
+        2..1000 => format!(", behind {ahead} other tasks"),
+        1000.. => ", behind 1,000 other tasks or more".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> WaitingFacts {
+        WaitingFacts {
+            undone: 0,
+            undone_name: None,
+            live_workers: 1,
+            eligible_workers: 1,
+            free_slots: 0,
+            ahead: 4,
+        }
+    }
+
+    #[test]
+    fn the_nearest_obstacle_is_named() {
+        let queued = |facts: WaitingFacts| facts.words(TaskStatus::Queued, None);
+        assert_eq!(queued(facts()), "a free slot, behind 4 other tasks");
+        assert_eq!(queued(WaitingFacts { live_workers: 0, ..facts() }), "a worker: none is alive");
+        assert_eq!(
+            queued(WaitingFacts { eligible_workers: 0, ..facts() }),
+            "a worker other than those that lost it"
+        );
+        let blocked = WaitingFacts { undone: 2, undone_name: Some("build".to_owned()), ..facts() };
+        assert_eq!(blocked.words(TaskStatus::Pending, None), "2 tasks to be done, \"build\" among them");
+    }
+}

@@ -1,0 +1,127 @@
+//! The fleet: registration, leases, and what is left of workers that died.
+
+use std::time::Duration;
+
+use super::{Store, StoreError};
+use crate::domain::{NewWorker, Worker, WorkerId};
+
+impl Store {
+    /// Enters a worker with its first lease.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_register(&self, worker: &NewWorker, lease: Duration) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            INSERT INTO workers (id, name, host, pid, version, slots, lease_expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+            "#,
+            worker.id.uuid(),
+            worker.name,
+            worker.host,
+            worker.pid,
+            env!("CARGO_PKG_VERSION"),
+            worker.slots,
+            lease.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Renews a lease. `false` means that it ran out before: the worker's tasks are no longer its own.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_renew(&self, id: WorkerId, lease: Duration) -> Result<bool, StoreError> {
+        let renewed = sqlx::query!(
+            r#"
+            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2)
+            WHERE id = $1 AND ended_at IS NULL AND lease_expires_at > now()
+            "#,
+            id.uuid(),
+            lease.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(renewed.rows_affected() == 1)
+    }
+
+    /// Marks a worker as one that takes nothing new.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_drain(&self, id: WorkerId) -> Result<(), StoreError> {
+        sqlx::query!("UPDATE workers SET draining = true WHERE id = $1", id.uuid())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Enters that a worker is gone. What it still held is rescued as lost.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_end(&self, id: WorkerId) -> Result<(), StoreError> {
+        sqlx::query!("UPDATE workers SET ended_at = now() WHERE id = $1 AND ended_at IS NULL", id.uuid())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends every worker whose lease ran out, and returns them.
+    ///
+    /// This and the renewal lock the same row and each looks at what the other wrote, so a worker is either renewed or
+    /// ended, never both. One whose row is locked for the moment is left to the next call, so that it holds nobody up.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn workers_end_expired(&self) -> Result<Vec<WorkerId>, StoreError> {
+        let ended = sqlx::query_scalar!(
+            r#"
+            WITH expired AS (
+                SELECT id FROM workers WHERE ended_at IS NULL AND lease_expires_at <= now()
+                FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE workers w SET ended_at = now() FROM expired WHERE w.id = expired.id RETURNING w.id AS "id: WorkerId"
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ended)
+    }
+
+    /// Lists the workers that have not ended, oldest first, 1,000 at most.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn workers_list(&self) -> Result<Vec<Worker>, StoreError> {
+        self.workers_where(None).await
+    }
+
+    /// Returns one worker, also one that has ended.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_get(&self, id: WorkerId) -> Result<Option<Worker>, StoreError> {
+        Ok(self.workers_where(Some(id)).await?.pop())
+    }
+
+    async fn workers_where(&self, id: Option<WorkerId>) -> Result<Vec<Worker>, StoreError> {
+        let workers = sqlx::query_as!(
+            Worker,
+            r#"
+            SELECT id AS "id: WorkerId", name, host, pid, version, slots, labels, registered_at, lease_expires_at,
+                   draining, ended_at IS NULL AND lease_expires_at > now() AS "alive!",
+                   (SELECT count(*) FROM tasks WHERE tasks.worker_id = workers.id) AS "busy_slots!"
+            FROM workers
+            WHERE CASE WHEN $1::uuid IS NULL THEN ended_at IS NULL ELSE id = $1 END
+            ORDER BY id LIMIT 1000
+            "#,
+            id.map(WorkerId::uuid),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(workers)
+    }
+}

@@ -1,0 +1,26 @@
+//! Tests of the store and the queue against a real PostgreSQL and a real Redis.
+//!
+//! `DATABASE_URL` names a PostgreSQL in which each test makes a database of its own, `REDIS_URL` a Redis in which each
+//! has a prefix of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod api_keys;
+mod checkpoints;
+mod claim;
+mod constraints;
+mod dispatch;
+mod events;
+mod fence;
+mod fixture;
+mod inbox;
+mod isolation;
+mod leader;
+mod life_cycle;
+mod live_events;
+mod redis_fixture;
+mod release;
+mod submission;
+mod transitions;
+mod waiting;
+mod workers;
