@@ -1,0 +1,8 @@
+//! The reconcilers, one file each.
+
+pub(crate) mod fail_blocked;
+pub(crate) mod prune_patches;
+pub(crate) mod relax_exclusions;
+pub(crate) mod release;
+pub(crate) mod requeue_lost;
+pub(crate) mod rescue;
