@@ -1,0 +1,206 @@
+//! One attempt at a task, from the claim to its end.
+//!
+//! ```text
+//!  prepare: repository ▶ workspace ▶ last checkpoint ─▶ run: agent, output, checkpoints ─▶ finish: result ▶ push
+//!      │                                                 │                                    │
+//!      └──── failed / handed back / over ◀───────────────┴────────────────────────────────────┘
+//! ```
+//!
+//! Each step may end the attempt; [`End`] says how, and one place tells the store. An attempt that is over by somebody
+//! else's word, or whose worker lost its lease, writes nothing more: the store would refuse it.
+
+mod finish;
+mod prepare;
+mod record;
+mod run_agent;
+mod threads;
+
+pub(crate) use prepare::chain;
+
+use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
+use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::Context;
+use crate::hints;
+use crate::pool::Life;
+use crate::process::AgentEnd;
+
+/// How an attempt ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The agent ended well; this is what came of it.
+    Completed(TaskResult),
+    /// It failed.
+    Failed(Failure),
+    /// The worker drains.
+    HandedBack,
+    /// Somebody else decided, or nobody may any more: there is nothing to tell.
+    Over,
+}
+
+impl End {
+    pub(crate) fn failed(outcome: AttemptOutcome, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Failed(Failure::new(outcome, code, message))
+    }
+}
+
+/// What the steps of an attempt share.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) life: &'a Life,
+    pub(crate) task: &'a ClaimedTask,
+    over: &'a CancellationToken,
+}
+
+impl Attempt<'_> {
+    pub(crate) fn context(&self) -> &Context {
+        &self.life.context
+    }
+
+    pub(crate) fn key(&self) -> OpenAttempt {
+        OpenAttempt { task_id: self.task.id, epoch: self.task.epoch }
+    }
+
+    /// Waits until nothing more of this attempt may be written: it is over, or the lease is lost.
+    pub(crate) async fn revoked(&self) {
+        tokio::select! {
+            () = self.over.cancelled() => {}
+            () = self.life.lease.lost.cancelled() => {}
+        }
+    }
+
+    /// Makes a move of this attempt.
+    pub(crate) async fn transition(&self, transition: &Transition) -> Result<Fenced<Moved>, StoreError> {
+        let store = &self.context().store;
+        self.insist(|| async {
+            Ok(match store.task_transition(self.task.id, transition).await? {
+                Applied::Moved(moved) => Fenced::Accepted(moved),
+                Applied::Refused => Fenced::Stale,
+            })
+        })
+        .await
+    }
+
+    /// Asks the store until it answers. PostgreSQL being away is no reason to fail a task: the attempt waits for it, as
+    /// long as its lease lasts.
+    pub(crate) async fn insist<T, F>(&self, ask: impl Fn() -> F) -> Result<Fenced<T>, StoreError>
+    where
+        F: Future<Output = Result<Fenced<T>, StoreError>>,
+    {
+        let mut pause = std::time::Duration::from_millis(50);
+        loop {
+            let answer = tokio::select! {
+                biased;
+                () = self.revoked() => return Ok(Fenced::Stale),
+                answer = answered(ask()) => answer,
+            };
+            match answer {
+                Err(error @ StoreError::Unavailable(_)) => {
+                    warn!(error = &error as &dyn std::error::Error, "the store is away, trying again");
+                    tokio::select! {
+                        () = self.revoked() => return Ok(Fenced::Stale),
+                        () = sleep(pause) => {} // why: back-off before the next try
+                    }
+                    pause = (pause * 2).min(std::time::Duration::from_secs(1));
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Carries an attempt out, to whatever end, and tells the store.
+pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
+    let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
+    let attempt = Attempt { life, task, over };
+    async {
+        let end = carry_out(&attempt).await;
+        conclude(&attempt, end).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn carry_out(attempt: &Attempt<'_>) -> End {
+    let prepared = match prepare::run(attempt).await {
+        Ok(prepared) => prepared,
+        Err(end) => return end,
+    };
+    let end = match run_agent::run(attempt, &prepared).await {
+        Ok(outcome) => match judge(attempt, &outcome.agent_end) {
+            Ok(()) => finish::run(attempt, &prepared, outcome.is_saved).await,
+            Err(failure) => End::Failed(failure),
+        },
+        Err(end) => end,
+    };
+    // The workspace goes before the end is told, so that a task that has ended leaves nothing behind.
+    prepared.remove().await;
+    end
+}
+
+/// Tells a good end of an agent from a bad one.
+fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
+    let failure = |code, message| Failure::new(AttemptOutcome::AgentFailed, code, message);
+    match end {
+        AgentEnd::Exited { code: 0, .. } => Ok(()),
+        AgentEnd::Exited { code, .. } => Err(Failure {
+            exit_code: Some(*code),
+            ..failure("AGENT_FAILED", format!("the agent ended with exit code {code}"))
+        }),
+        AgentEnd::Signaled { signal, .. } => {
+            Err(failure("AGENT_KILLED", format!("the agent was ended by signal {signal}")))
+        }
+        // Another machine may have the program.
+        AgentEnd::NotStarted { error } => Err(Failure {
+            outcome: AttemptOutcome::PreparationFailed,
+            exclude: Some(attempt.life.id),
+            ..failure(AgentEnd::NOT_STARTABLE, format!("the agent could not be started: {error}"))
+        }),
+        AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),
+    }
+}
+
+/// Tells the store how the attempt ended, and whoever waits for that.
+async fn conclude(attempt: &Attempt<'_>, end: End) {
+    let task = attempt.task;
+    let transition = match end {
+        End::Completed(result) => Transition::completed(task.epoch, result),
+        End::Failed(failure) => failed(attempt, failure),
+        End::HandedBack => Transition::handed_back(task.epoch),
+        End::Over => return info!("over: somebody else's word"),
+    };
+    match apply(attempt, &transition).await {
+        Ok(()) => {}
+        Err(error @ StoreError::Unavailable(_)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be told");
+        }
+        Err(error) => {
+            // PostgreSQL takes no offence at a reason of our own, so the attempt ends all the same.
+            tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be stored as it is");
+            let message = "the attempt's end could not be stored";
+            let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
+            let _ = apply(attempt, &failed(attempt, failure)).await;
+        }
+    }
+}
+
+fn failed(attempt: &Attempt<'_>, failure: Failure) -> Transition {
+    let task = attempt.task;
+    let policy = &attempt.context().config.worker.retry;
+    Transition::attempt_failed(task.epoch, failure, task.retry_count, task.max_retries, policy)
+}
+
+/// Applies the last transition of an attempt, and gives the hints that follow from it.
+async fn apply(attempt: &Attempt<'_>, transition: &Transition) -> Result<(), StoreError> {
+    match attempt.transition(transition).await? {
+        Fenced::Accepted(moved) => {
+            info!(status = %transition.to(), "ended");
+            hints::ended(&attempt.context().queue, attempt.task.id, transition, &moved).await;
+        }
+        Fenced::Stale => info!("over before its end could be told"),
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Before the agent: the repository, the workspace, and the work of the attempt before.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use makima_shared::domain::{AttemptOutcome, EventKind, Failure, Reason, RepositoryUrl, StoredPatch};
+use makima_shared::store::Fenced;
+use tracing::{info, warn};
+
+use super::threads::Threads;
+use super::{Attempt, End};
+use crate::git::Cancel;
+use crate::repository::{RepositoryCache, RepositoryError};
+use crate::workspace::{Base, PatchLimits, RestoreError, SavedPatch, Workspace, remove_directory, restore};
+
+/// A workspace that is ready for its agent. Dropping it removes the workspace.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) workspace: Workspace,
+    /// The tree of the checkpoint that was restored; none if the work starts at the base.
+    pub(crate) restored_tree: Option<String>,
+}
+
+impl Prepared {
+    /// Removes the workspace, away from the threads that serve other attempts.
+    pub(super) async fn remove(self) {
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(self)).await {
+            warn!(%error, "a workspace was not removed");
+        }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Err(error) = self.workspace.clone().remove() {
+            warn!(error = &error as &dyn std::error::Error, "a workspace was not removed");
+        }
+    }
+}
+
+/// Prepares the workspace, unless the attempt ends meanwhile. The git commands are then killed, and what was made so far is
+/// gone before this returns.
+pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
+    let threads = Threads::default();
+    let steps = async {
+        let base = fetch(attempt, &threads).await?;
+        let prepared = create(attempt, &threads, base).await?;
+        resume(attempt, &threads, prepared).await
+    };
+    let interrupted = async {
+        tokio::select! {
+            biased;
+            () = attempt.revoked() => End::Over,
+            () = attempt.life.drain.cancelled() => End::HandedBack,
+        }
+    };
+    threads.guard(steps, interrupted).await
+}
+
+struct FetchedBase {
+    git_dir: PathBuf,
+    commit: String,
+    branch: Option<String>,
+}
+
+async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<FetchedBase, End> {
+    let task = attempt.task;
+    let allow_local = attempt.context().config.worker.allow_local_repositories;
+    if let Err(problem) = RepositoryUrl::parse(&task.repository_url, allow_local) {
+        return Err(unusable(
+            "REPOSITORY_REFUSED",
+            format!("this worker does not take the repository: it {problem}"),
+            true,
+        ));
+    }
+    let repositories = Arc::clone(&attempt.context().repositories);
+    let (url, branch, pinned) =
+        (task.repository_url.clone(), task.base_branch.clone(), task.base_commit.clone());
+    let cancel = threads.cancel().clone();
+    threads
+        .run(move || fetch_base(&repositories, &url, branch, pinned, &cancel))
+        .await?
+        .map_err(|error| unusable(error.code(), error.to_string(), error.is_permanent()))
+}
+
+/// Brings the branch, or the commit that an earlier attempt began from, to this machine. Blocks.
+fn fetch_base(
+    repositories: &RepositoryCache,
+    url: &str,
+    branch: Option<String>,
+    pinned: Option<String>,
+    cancel: &Cancel,
+) -> Result<FetchedBase, RepositoryError> {
+    match pinned {
+        Some(commit) => {
+            let git_dir = repositories.fetch_commit(url, branch.as_deref(), &commit, cancel)?;
+            Ok(FetchedBase { git_dir, commit, branch })
+        }
+        None => {
+            let fetched = repositories.fetch(url, branch.as_deref(), cancel)?;
+            Ok(FetchedBase {
+                git_dir: fetched.git_dir,
+                commit: fetched.base_commit,
+                branch: fetched.branch_name,
+            })
+        }
+    }
+}
+
+async fn create(attempt: &Attempt<'_>, threads: &Threads, base: FetchedBase) -> Result<Prepared, End> {
+    let root = attempt.life.work_dir.path().join(format!("{}-{}", attempt.task.id, attempt.task.epoch));
+    let url = attempt.task.repository_url.clone();
+    let cancel = threads.cancel().clone();
+    let making = threads.run(move || {
+        let base = Base {
+            cache_git_dir: &base.git_dir,
+            commit: &base.commit,
+            branch_name: base.branch.as_deref(),
+            url: Some(&url),
+        };
+        let created = Workspace::create(&root, &base, &cancel);
+        if created.is_err() {
+            // What of it was made; the worker's next life removes it if this does not.
+            let _ = remove_directory(&root);
+        }
+        created.map(|workspace| Prepared { workspace, restored_tree: None })
+    });
+    let created = making.await?;
+    created.map_err(|error| here("WORKSPACE_FAILED", chain(&error), attempt))
+}
+
+/// Restores the newest checkpoint that proves good, and tells the store what the attempt starts from.
+async fn resume(attempt: &Attempt<'_>, threads: &Threads, mut prepared: Prepared) -> Result<Prepared, End> {
+    let mut before = i32::MAX;
+    let mut resumed_from = None;
+    while let Some(patch) = patch_before(attempt, before).await? {
+        let (number, tree) = (patch.number, patch.tree_id.clone());
+        let (back, outcome) = restore_blocking(threads, prepared, patch).await?;
+        prepared = back;
+        match outcome {
+            Ok(()) => {
+                info!(checkpoint = number, "resumed");
+                prepared.restored_tree = Some(tree);
+                resumed_from = Some(number);
+                break;
+            }
+            Err(error) if error.is_bad_checkpoint() => pass_over(attempt, number, &error).await?,
+            Err(error) => return Err(here("RESTORE_FAILED", chain(&error), attempt)),
+        }
+        before = number;
+    }
+    let base_commit = prepared.workspace.base_commit();
+    let store = &attempt.context().store;
+    accepted(attempt.insist(|| store.attempt_prepared(attempt.key(), &base_commit, resumed_from)).await)?;
+    Ok(prepared)
+}
+
+async fn patch_before(attempt: &Attempt<'_>, before: i32) -> Result<Option<StoredPatch>, End> {
+    let store = &attempt.context().store;
+    let found = attempt
+        .insist(|| async {
+            Ok(Fenced::Accepted(store.checkpoint_patch_before(attempt.task.id, before).await?))
+        })
+        .await;
+    accepted(found)
+}
+
+async fn restore_blocking(
+    threads: &Threads,
+    prepared: Prepared,
+    patch: StoredPatch,
+) -> Result<(Prepared, Result<(), RestoreError>), End> {
+    let restoring = threads.run(move || {
+        let saved = SavedPatch { gzip: &patch.patch_gzip, sha256: &patch.sha256, tree_id: &patch.tree_id };
+        let outcome = if patch.base_commit == prepared.workspace.base_commit() {
+            restore(&prepared.workspace, &saved, PatchLimits::default())
+        } else {
+            Err(RestoreError::ChecksumMismatch)
+        };
+        (prepared, outcome)
+    });
+    restoring.await
+}
+
+async fn pass_over(attempt: &Attempt<'_>, number: i32, error: &RestoreError) -> Result<(), End> {
+    warn!(checkpoint = number, error = error as &dyn std::error::Error, "a bad checkpoint is passed over");
+    let notice = serde_json::json!({
+        "code": "CHECKPOINT_BAD",
+        "message": format!("checkpoint {number} cannot be restored, the one before is tried: {error}"),
+    });
+    let store = &attempt.context().store;
+    let notices = [notice];
+    let (id, epoch) = (attempt.task.id, attempt.task.epoch);
+    accepted(attempt.insist(|| store.events_append(id, epoch, EventKind::Notice, &notices)).await)?;
+    Ok(())
+}
+
+/// Unwraps what the store accepted.
+pub(super) fn accepted<T>(answer: Result<Fenced<T>, makima_shared::store::StoreError>) -> Result<T, End> {
+    match answer {
+        Ok(Fenced::Accepted(value)) => Ok(value),
+        Ok(Fenced::Stale) => Err(End::Over),
+        Err(error) => Err(End::failed(AttemptOutcome::PreparationFailed, "STORE_REFUSED", chain(&error))),
+    }
+}
+
+fn unusable(code: &'static str, message: String, permanent: bool) -> End {
+    let reason = Reason::new(code, message);
+    let outcome = AttemptOutcome::PreparationFailed;
+    End::Failed(Failure { outcome, reason, exit_code: None, permanent, exclude: None })
+}
+
+/// A failure of this machine: another worker shall try next.
+fn here(code: &'static str, message: String, attempt: &Attempt<'_>) -> End {
+    let reason = Reason::new(code, message);
+    let outcome = AttemptOutcome::PreparationFailed;
+    End::Failed(Failure {
+        outcome,
+        reason,
+        exit_code: None,
+        permanent: false,
+        exclude: Some(attempt.life.id),
+    })
+}
+
+/// Writes an error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,186 @@
+//! Takes checkpoints: what the agent has done since the base, as a patch with the id of the tree that it leads to.
+//!
+//! An unchanged tree stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
+//! see to that.
+
+use std::time::{Duration, Instant};
+
+use makima_shared::domain::{CheckpointTrigger, EventKind, NewCheckpoint};
+use makima_shared::store::{Fenced, StoreError};
+use serde_json::json;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::attempt::Attempt;
+use crate::hints;
+use crate::workspace::{
+    Patch, PatchError, PatchLimits, Snapshot, SnapshotError, Workspace, make_patch, snapshot,
+};
+
+/// How long reading a tree may take. The reader follows no link and waits at no pipe, but a disk or a network file system
+/// may hang; the thread is then given up, and the workspace with it.
+const READ_LIMIT: Duration = Duration::from_secs(300);
+
+/// Takes the checkpoints of one attempt.
+pub(crate) struct Checkpointer<'a> {
+    attempt: &'a Attempt<'a>,
+    workspace: Workspace,
+    /// The tree of the newest stored checkpoint.
+    stored_tree: Option<String>,
+    warned: bool,
+}
+
+/// Where the work stands after a checkpoint.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// It is stored, or there was nothing new.
+    Saved,
+    /// It could not be stored this time; the task goes on.
+    NotStored,
+    /// The attempt is over.
+    Over,
+    /// The workspace has vanished, or cannot be read to its end.
+    WorkspaceGone,
+}
+
+/// Why a checkpoint was not taken.
+#[derive(Debug, thiserror::Error)]
+enum CheckpointError {
+    #[error("the tree could not be read")]
+    Snapshot(#[from] SnapshotError),
+    #[error("no patch could be made")]
+    Patch(#[from] PatchError),
+    #[error("it could not be stored")]
+    Store(#[from] StoreError),
+    #[error("it panicked")]
+    Panic(#[from] tokio::task::JoinError),
+    #[error("the tree cannot be read to its end")]
+    Stuck(#[from] Elapsed),
+}
+
+impl CheckpointError {
+    /// The work is larger than a checkpoint may be.
+    fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Snapshot(SnapshotError::TooLarge { .. }) | Self::Patch(PatchError::TooLarge { .. })
+        )
+    }
+}
+
+impl<'a> Checkpointer<'a> {
+    /// Starts from what was restored.
+    pub(crate) fn new(
+        attempt: &'a Attempt<'a>,
+        workspace: &Workspace,
+        restored_tree: Option<String>,
+    ) -> Self {
+        Self { attempt, workspace: workspace.clone(), stored_tree: restored_tree, warned: false }
+    }
+
+    /// Takes a checkpoint if anything has changed since the last one.
+    pub(crate) async fn take(&mut self, trigger: CheckpointTrigger) -> Taken {
+        match self.try_take(trigger).await {
+            Ok(taken) => taken,
+            Err(CheckpointError::Snapshot(SnapshotError::TreeGone(_)) | CheckpointError::Stuck(_)) => {
+                Taken::WorkspaceGone
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a checkpoint was not taken; the task goes on"
+                );
+                self.warn_owner(&error).await
+            }
+        }
+    }
+
+    async fn try_take(&mut self, trigger: CheckpointTrigger) -> Result<Taken, CheckpointError> {
+        let begun = Instant::now();
+        let limits = PatchLimits {
+            gzip_bytes: self.attempt.context().config.worker.max_patch_bytes,
+            ..PatchLimits::default()
+        };
+        let (workspace, stored) = (self.workspace.clone(), self.stored_tree.clone());
+        let making = tokio::task::spawn_blocking(move || make(&workspace, stored.as_deref(), limits));
+        let made = timeout(READ_LIMIT, making).await???;
+        let (tree_id, patch) = match made {
+            Made::Unchanged => return Ok(Taken::Saved),
+            Made::Patch(snapshot, patch) => (snapshot.tree_id, patch),
+        };
+        let checkpoint = self.describe(trigger, patch, begun);
+        let (store, keep) =
+            (&self.attempt.context().store, self.attempt.context().config.worker.keep_patches);
+        let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
+        match self.attempt.insist(|| store.checkpoint_create(task, epoch, &checkpoint, keep)).await? {
+            Fenced::Stale => Ok(Taken::Over),
+            Fenced::Accepted(written) => {
+                debug!(checkpoint = written.number, bytes = checkpoint.patch_gzip.len(), "checkpoint");
+                metrics::counter!("makima_checkpoints_total").increment(1);
+                self.stored_tree = Some(tree_id);
+                self.warned = false;
+                hints::announce(&self.attempt.context().queue, task, written.sequence).await;
+                Ok(Taken::Saved)
+            }
+        }
+    }
+
+    fn describe(&self, trigger: CheckpointTrigger, patch: Patch, begun: Instant) -> NewCheckpoint {
+        NewCheckpoint {
+            trigger,
+            base_commit: self.workspace.base_commit(),
+            tree_id: patch.tree_id,
+            files_changed: i32::try_from(patch.files_changed).unwrap_or(i32::MAX),
+            lines_added: i64::try_from(patch.lines_added).unwrap_or(i64::MAX),
+            lines_removed: i64::try_from(patch.lines_removed).unwrap_or(i64::MAX),
+            patch_gzip: patch.gzip,
+            unpacked_bytes: i64::try_from(patch.unpacked_bytes).unwrap_or(i64::MAX),
+            sha256: patch.sha256,
+            duration_ms: i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Tells the owner once that work is not being saved, until it is again.
+    async fn warn_owner(&mut self, error: &CheckpointError) -> Taken {
+        if std::mem::replace(&mut self.warned, true) {
+            return Taken::NotStored;
+        }
+        let code = if error.is_too_large() { "CHECKPOINT_TOO_LARGE" } else { "CHECKPOINT_FAILED" };
+        let message =
+            format!("the work since the last checkpoint is not saved: {}", crate::attempt::chain(error));
+        let notices = [json!({ "code": code, "message": message })];
+        let store = &self.attempt.context().store;
+        let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
+        match self.attempt.insist(|| store.events_append(task, epoch, EventKind::Notice, &notices)).await {
+            Ok(Fenced::Stale) => Taken::Over,
+            Ok(Fenced::Accepted(_)) | Err(_) => Taken::NotStored,
+        }
+    }
+}
+
+enum Made {
+    Unchanged,
+    Patch(Snapshot, Patch),
+}
+
+/// Reads the tree and makes the patch, unless the tree is the stored one, or the base's with nothing stored. Blocks.
+fn make(
+    workspace: &Workspace,
+    stored_tree: Option<&str>,
+    limits: PatchLimits,
+) -> Result<Made, CheckpointError> {
+    let snapshot = snapshot(workspace)?;
+    if snapshot.skipped.count > 0 {
+        debug!(skipped = snapshot.skipped.count, first = ?snapshot.skipped.first, "left out of the checkpoint");
+    }
+    let is_known = match stored_tree {
+        Some(tree) => tree == snapshot.tree_id,
+        None => !snapshot.changed,
+    };
+    if is_known {
+        return Ok(Made::Unchanged);
+    }
+    let patch = make_patch(workspace, &snapshot.tree_id, limits)?;
+    Ok(Made::Patch(snapshot, patch))
+}

@@ -1,0 +1,130 @@
+//! The worker's lease: renewed by a thread with a runtime and a connection of its own, so that neither busy cores nor a
+//! busy pool can make it late.
+//!
+//! Each renewal tells the dead man's switches how long agents may run on: until a margin before the lease ends, counted
+//! from before the request was sent. A worker that is frozen or cut off so loses its agents first and its tasks after.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use makima_shared::config::Config;
+use makima_shared::domain::WorkerId;
+use makima_shared::store::{Store, StoreError};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::process::{DeadManSwitches, boottime_ms};
+
+/// The part of the lease, as a divisor, that lies between the end of the agents and the end of the lease.
+const MARGIN_DIVISOR: u32 = 5;
+
+/// A lease that is being renewed. Dropping it ends the renewal.
+pub(crate) struct Lease {
+    /// Cancelled when the lease is lost. Agents are dead then, or as good as.
+    pub(crate) lost: CancellationToken,
+    /// Kills agents when the lease is not renewed.
+    pub(crate) switches: Arc<DeadManSwitches>,
+    ended: CancellationToken,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ended.cancel();
+    }
+}
+
+impl Lease {
+    /// Renews the lease of a worker that registered after `registered_ms`, in milliseconds of [`boottime_ms`].
+    pub(crate) fn keep(config: &Config, worker: WorkerId, registered_ms: u64) -> std::io::Result<Self> {
+        let length = config.worker.lease;
+        let usable = length - length / MARGIN_DIVISOR;
+        let lease = Self {
+            lost: CancellationToken::new(),
+            switches: DeadManSwitches::new(),
+            ended: CancellationToken::new(),
+        };
+        let deadline_ms = after(registered_ms, usable);
+        lease.switches.extend(deadline_ms);
+        let beat = Beat {
+            worker,
+            length,
+            usable,
+            period: config.worker.beat,
+            database_url: config.database.url.clone(),
+            switches: Arc::clone(&lease.switches),
+        };
+        let (lost, ended) = (lease.lost.clone(), lease.ended.clone());
+        thread::Builder::new().name("lease".to_owned()).spawn(move || {
+            // However the thread ends, the worker must not go on without it.
+            let _lost = lost.drop_guard();
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(beat.run(deadline_ms, &ended)),
+                Err(error) => error!(%error, "the lease's thread has no runtime"),
+            }
+        })?;
+        Ok(lease)
+    }
+}
+
+fn after(start_ms: u64, length: Duration) -> u64 {
+    start_ms.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+}
+
+struct Beat {
+    worker: WorkerId,
+    length: Duration,
+    usable: Duration,
+    period: Duration,
+    database_url: String,
+    switches: Arc<DeadManSwitches>,
+}
+
+impl Beat {
+    /// Renews until the lease is lost or not wanted any more.
+    async fn run(&self, mut deadline_ms: u64, ended: &CancellationToken) {
+        let store = match Store::open(&self.database_url, 1, "makima-lease") {
+            Ok(store) => store,
+            Err(error) => return error!(error = &error as &dyn std::error::Error, "the lease has no store"),
+        };
+        let mut pause = self.period;
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = sleep(pause) => {} // why: the beat
+            }
+            let asked_ms = boottime_ms();
+            if asked_ms >= deadline_ms {
+                return warn!(worker.id = %self.worker, "the lease could not be renewed in time: stopping all agents");
+            }
+            match self.renew(&store, deadline_ms - asked_ms).await {
+                Some(Ok(true)) => {
+                    deadline_ms = after(asked_ms, self.usable);
+                    self.switches.extend(deadline_ms);
+                    pause = self.period;
+                }
+                Some(Ok(false)) => {
+                    return warn!(worker.id = %self.worker, "the lease ran out: stopping all agents");
+                }
+                Some(Err(error)) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the lease was not renewed, trying again"
+                    );
+                    pause = self.period / 4;
+                }
+                None => {
+                    warn!("the renewal of the lease got no answer, trying again");
+                    pause = Duration::ZERO;
+                }
+            }
+        }
+    }
+
+    /// Asks once, for as long as a beat at most; `None` if no answer came.
+    async fn renew(&self, store: &Store, left_ms: u64) -> Option<Result<bool, StoreError>> {
+        let patience = self.period.min(Duration::from_millis(left_ms));
+        timeout(patience, store.worker_renew(self.worker, self.length)).await.ok()
+    }
+}

@@ -1,0 +1,81 @@
+//! Claims: as many tasks at once as there are free slots.
+
+use std::sync::Arc;
+
+use makima_shared::domain::{ClaimedTask, TaskId};
+use makima_shared::store::{OpenAttempt, answered};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Life, RETRY_DELAY};
+use crate::attempt;
+
+/// Claims until the token is cancelled. A claim that is under way is brought to its end first.
+pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
+    loop {
+        let permits = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            permits = free_slots(life) => permits,
+        };
+        let claiming = life.claiming.lock().await;
+        let ids = match life.context.queue.ready_claim(life.id, permits.len()).await {
+            Ok(ids) => ids,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "cannot ask for tasks");
+                drop((claiming, permits));
+                sleep(RETRY_DELAY).await; // why: back-off before the next try
+                continue;
+            }
+        };
+        if ids.is_empty() {
+            drop((claiming, permits));
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = life.bell.notified() => {}
+            }
+            continue;
+        }
+        let claimed = claim(life, &ids).await;
+        for (task, permit) in claimed.into_iter().zip(permits) {
+            begin(life, task, permit);
+        }
+    }
+}
+
+/// Waits for a free slot, and takes all that are free.
+async fn free_slots(life: &Life) -> Vec<OwnedSemaphorePermit> {
+    let mut permits = Vec::new();
+    permits.extend(Arc::clone(&life.slots).acquire_owned().await);
+    while let Ok(permit) = Arc::clone(&life.slots).try_acquire_owned() {
+        permits.push(permit);
+    }
+    permits
+}
+
+/// Claims in the store. If that fails, `requeue_lost` brings the hints back, and the audit whatever was claimed all the
+/// same.
+async fn claim(life: &Life, ids: &[TaskId]) -> Vec<ClaimedTask> {
+    match answered(life.context.store.tasks_claim(life.id, ids)).await {
+        Ok(claimed) => {
+            metrics::counter!("makima_claims_total").increment(claimed.len() as u64);
+            claimed
+        }
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "the claim failed");
+            Vec::new()
+        }
+    }
+}
+
+fn begin(life: &Arc<Life>, task: ClaimedTask, permit: OwnedSemaphorePermit) {
+    info!(task.id = %task.id, attempt.epoch = %task.epoch, "claimed");
+    let entry = life.roster.enter(OpenAttempt { task_id: task.id, epoch: task.epoch });
+    let for_attempt = Arc::clone(life);
+    life.attempts.spawn(async move {
+        attempt::run(&for_attempt, &task, &entry.over).await;
+        drop((entry, permit));
+    });
+}

@@ -1,0 +1,277 @@
+//! The worker's copies of repositories: one bare copy per URL, shared by all tasks of the machine.
+//!
+//! Invariants: a copy is changed only under its exclusive file lock, and its configuration is written anew before each
+//! use. Only the branches that tasks ask for are fetched, without tags or submodules. **Nothing ever deletes an object
+//! of a copy**: workspaces borrow its objects. Refs are named after the hash of the branch, so that branches whose names
+//! collide over time (`a`, later `a/b`) can live side by side.
+//!
+//! Repositories below the worker's own directory are refused ([`Remote`]): an agent could have made them.
+//!
+//! Left out: packing old copies anew, and removing copies that nobody uses.
+
+mod cache_dir;
+mod listing;
+mod local;
+mod remote;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::git::{Cancel, GitError};
+use cache_dir::CacheDir;
+use listing::{Asked, Tip};
+
+pub(crate) use listing::{branch_commit, classify};
+pub use remote::Remote;
+
+const NETWORK_DEADLINE: Duration = Duration::from_secs(15 * 60);
+const LISTING_DEADLINE: Duration = Duration::from_secs(60);
+/// How many finished fetches are remembered for those who waited for the lock.
+const REMEMBERED_FETCHES: usize = 1024;
+
+/// Why a repository could not be brought to this machine.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RepositoryError {
+    /// There is no such repository.
+    #[error("the repository does not exist or may not be read: {stderr}")]
+    NotFound {
+        /// What git said, without credentials.
+        stderr: String,
+    },
+    /// The repository has no such branch.
+    #[error("the repository has no branch `{branch}`")]
+    BranchNotFound {
+        /// The branch that was asked for.
+        branch: String,
+    },
+    /// The repository has no commits.
+    #[error("the repository has no commits")]
+    Empty,
+    /// The remote gave no answer, or none that tells more.
+    #[error("the repository could not be reached: {stderr}")]
+    Unreachable {
+        /// What git said, without credentials.
+        stderr: String,
+    },
+    /// The remote no longer has the commit that a task began from.
+    #[error("commit {commit}, which the task began from, is no longer in the repository")]
+    BaseLost {
+        /// The missing commit.
+        commit: String,
+    },
+    /// It lies in a directory of a worker, where agents write.
+    #[error("this worker does not take the repository: it lies in a directory of a worker's own")]
+    Refused,
+    /// Nobody wants it any more.
+    #[error("the transfer was cancelled")]
+    Cancelled,
+    /// The copy on this machine could not be written.
+    #[error("the copy of the repository on this worker failed: {reason}")]
+    Cache {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl RepositoryError {
+    /// Returns the stable code for clients.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "REPOSITORY_NOT_FOUND",
+            Self::BranchNotFound { .. } => "BRANCH_NOT_FOUND",
+            Self::Empty => "REPOSITORY_EMPTY",
+            Self::Unreachable { .. } => "REPOSITORY_UNREACHABLE",
+            Self::BaseLost { .. } => "BASE_LOST",
+            Self::Refused => "REPOSITORY_REFUSED",
+            Self::Cancelled => "CANCELLED",
+            Self::Cache { .. } => "REPOSITORY_CACHE_FAILED",
+        }
+    }
+
+    /// Tells whether another try, here or on another worker, is pointless.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::BranchNotFound { .. }
+            | Self::Empty
+            | Self::BaseLost { .. }
+            | Self::Refused => true,
+            Self::Unreachable { .. } | Self::Cancelled | Self::Cache { .. } => false,
+        }
+    }
+}
+
+/// A branch of a repository as it stands on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The commit at the tip of the branch, 40 hex digits.
+    pub base_commit: String,
+    /// The branch; none if the remote's HEAD is detached.
+    pub branch_name: Option<String>,
+    /// The bare copy that holds the commit.
+    pub git_dir: PathBuf,
+}
+
+type FetchKey = (String, Option<String>);
+
+struct FinishedFetch {
+    began: Instant,
+    result: Result<Fetched, RepositoryError>,
+}
+
+/// The copies of one worker's directory. Cheap to share (`Arc`); every method blocks.
+pub struct RepositoryCache {
+    data_dir: PathBuf,
+    root: PathBuf,
+    finished: Mutex<HashMap<FetchKey, FinishedFetch>>,
+}
+
+impl std::fmt::Debug for RepositoryCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RepositoryCache").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl RepositoryCache {
+    /// Uses the copies in `data_dir/cache`, which is made on first use. Several processes may share it.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self { root: data_dir.join("cache"), data_dir, finished: Mutex::default() }
+    }
+
+    /// Takes an address to talk to, unless it leads into a worker's own directories.
+    pub fn remote(&self, url: &str) -> Result<Remote, RepositoryError> {
+        Remote::checked(url, &self.data_dir)
+    }
+
+    /// Brings `branch` of `url` (none: the branch that the remote's HEAD names) to this machine, as it stands now.
+    ///
+    /// Callers that wait for the same branch at the same time share one fetch: a result is taken over if its fetch began
+    /// after the caller asked.
+    pub fn fetch(
+        &self,
+        url: &str,
+        branch: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<Fetched, RepositoryError> {
+        let asked = Instant::now();
+        let key = (url.to_owned(), branch.map(str::to_owned));
+        let cache = CacheDir::locked(&self.root, url, cancel)?;
+        if let Some(finished) = self.finished().get(&key).filter(|finished| finished.began >= asked) {
+            return finished.result.clone();
+        }
+        let began = Instant::now();
+        let result = self.remote(url).and_then(|remote| fetch_locked(&cache, &remote, branch, cancel));
+        if matches!(result, Err(RepositoryError::Cancelled)) {
+            // Only this caller gave up.
+            return result;
+        }
+        let mut remembered = self.finished();
+        if remembered.len() >= REMEMBERED_FETCHES {
+            remembered.clear();
+        }
+        remembered.insert(key, FinishedFetch { began, result: result.clone() });
+        result
+    }
+
+    /// Tells whether the copy of `url` on this machine has `commit`.
+    pub fn has_commit(&self, url: &str, commit: &str) -> bool {
+        cache_dir::has_commit(&cache_dir::path(&self.root, url), commit)
+    }
+
+    /// Makes sure that this machine has `commit`, on which an earlier attempt based its work, and returns the copy that
+    /// holds it. The branch is tried first, then the commit by its id, which some servers refuse.
+    pub fn fetch_commit(
+        &self,
+        url: &str,
+        branch: Option<&str>,
+        commit: &str,
+        cancel: &Cancel,
+    ) -> Result<PathBuf, RepositoryError> {
+        let remote = self.remote(url)?;
+        let git_dir = cache_dir::path(&self.root, url);
+        if cache_dir::has_commit(&git_dir, commit) {
+            return Ok(git_dir);
+        }
+        match self.fetch(url, branch, cancel) {
+            // A branch that is gone may have left its commits behind.
+            Ok(_) | Err(RepositoryError::BranchNotFound { .. } | RepositoryError::Empty) => {}
+            Err(error) => return Err(error),
+        }
+        if !cache_dir::has_commit(&git_dir, commit) {
+            let cache = CacheDir::locked(&self.root, url, cancel)?;
+            fetch_by_id(&cache, &remote, commit, cancel)?;
+        }
+        Ok(git_dir)
+    }
+
+    fn finished(&self) -> MutexGuard<'_, HashMap<FetchKey, FinishedFetch>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fetch_locked(
+    cache: &CacheDir,
+    remote: &Remote,
+    branch: Option<&str>,
+    cancel: &Cancel,
+) -> Result<Fetched, RepositoryError> {
+    let tip = listing::tip(Asked { remote, git_dir: cache.git_dir(), cancel }, branch)?;
+    let reference = cache_dir::base_reference(tip.reference());
+    if cache.read_reference(&reference).as_ref() != Some(&tip.commit) {
+        run_fetch(cache, remote, tip.reference(), &reference, cancel).map_err(|error| classify(&error))?;
+    }
+    // The remote may have moved since it was asked.
+    let base_commit = cache.read_reference(&reference).ok_or_else(|| RepositoryError::Cache {
+        reason: format!("git fetched {} and did not store it", tip.reference()),
+    })?;
+    let Tip { branch: branch_name, .. } = tip;
+    Ok(Fetched { base_commit, branch_name, git_dir: cache.git_dir().to_owned() })
+}
+
+fn fetch_by_id(
+    cache: &CacheDir,
+    remote: &Remote,
+    commit: &str,
+    cancel: &Cancel,
+) -> Result<(), RepositoryError> {
+    let lost = || RepositoryError::BaseLost { commit: commit.to_owned() };
+    git2::Oid::from_str(commit).map_err(|_| lost())?;
+    match run_fetch(cache, remote, commit, &format!("refs/makima/pinned/{commit}"), cancel) {
+        Ok(()) => Ok(()),
+        Err(error) if listing::is_refused_commit(&error) => Err(lost()),
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+fn run_fetch(
+    cache: &CacheDir,
+    remote: &Remote,
+    source: &str,
+    target: &str,
+    cancel: &Cancel,
+) -> Result<(), GitError> {
+    remote
+        .fetch(cache.git_dir(), NETWORK_DEADLINE, cancel)
+        // A pack appears whole or not at all; loose objects of a killed fetch would be a history with holes.
+        .setting("fetch.unpackLimit=1")
+        .args(["--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head"])
+        .args(["--no-show-forced-updates", "--force", "--"])
+        .arg(remote.url())
+        .arg(format!("+{source}:{target}"))
+        .output()
+        .map(drop)
+}
+
+impl From<cache_dir::CacheError> for RepositoryError {
+    fn from(error: cache_dir::CacheError) -> Self {
+        Self::Cache { reason: error.to_string() }
+    }
+}
+
+/// Returns the directory of the objects of the copy at `git_dir`.
+pub(crate) fn objects_dir(git_dir: &Path) -> PathBuf {
+    git_dir.join("objects")
+}

@@ -1,0 +1,96 @@
+//! The second stage: turns itself into the agent, with the environment, signals, session and parent that an agent needs.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, BufReader, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::SigSet;
+use nix::unistd::{getppid, setsid};
+
+use super::args::ExecArgs;
+use super::{environment, line};
+
+/// How long an explanation of a failure may be.
+pub(super) const MAX_FAILURE_BYTES: u64 = 4 << 10;
+
+/// Becomes the agent, with the environment that comes as a line on stdin. Returns only if that fails, and says why on
+/// stdin, which is a socket; no exit code of an agent can be mistaken for that.
+///
+/// A signal that was *ignored* when the worker started (`nohup`) stays ignored: resetting it needs unsafe code. SIGPIPE,
+/// which Rust's runtime ignores, is set back by the standard library's `exec`.
+pub fn run_exec(args: &ExecArgs) -> ExitCode {
+    // The copy is closed by a successful `exec`, unlike stdin itself.
+    let shim = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(socket) => UnixStream::from(socket),
+        Err(error) => {
+            eprintln!("makima: the agent's environment cannot be read: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let error = match become_agent(args, &shim) {
+        Ok(never) => match never {},
+        Err(error) => error.to_string(),
+    };
+    let told = error.floor_char_boundary(usize::try_from(MAX_FAILURE_BYTES).unwrap_or(usize::MAX));
+    if (&shim).write_all(&error.as_bytes()[..told]).is_err() {
+        eprintln!("makima: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ExecError {
+    #[error("the supervising process is gone")]
+    Orphaned,
+    #[error("cannot read the agent's environment: {0}")]
+    Environment(io::Error),
+    #[error("cannot open the agent's input {}: {source}", path.display())]
+    Input { path: PathBuf, source: io::Error },
+    #[error("cannot enter the working directory {}: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("cannot start {program:?}: {source}")]
+    Program { program: String, source: io::Error },
+    #[error("cannot prepare the agent's process: {0}")]
+    Prepare(#[from] nix::Error),
+    #[error("the agent's command is empty")]
+    Empty,
+}
+
+fn become_agent(args: &ExecArgs, shim: &UnixStream) -> Result<Infallible, ExecError> {
+    let (program, rest) = args.argv.split_first().ok_or(ExecError::Empty)?;
+    // The shim blocks signals for itself, and a mask survives both fork and exec.
+    SigSet::empty().thread_set_mask()?;
+    setsid()?;
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    if getppid() != args.parent {
+        return Err(ExecError::Orphaned);
+    }
+    let line = line::read_line(&mut BufReader::new(shim), environment::MAX_LINE_BYTES);
+    let environment = line.and_then(|line| environment::from_line(&line)).map_err(ExecError::Environment)?;
+    let input = open_input(&args.stdin_file)
+        .map_err(|source| ExecError::Input { path: args.stdin_file.clone(), source })?;
+    std::env::set_current_dir(&args.cwd)
+        .map_err(|source| ExecError::Directory { path: args.cwd.clone(), source })?;
+    // The program is looked up in the new environment's PATH.
+    let source =
+        Command::new(program).args(rest).env_clear().envs(environment).stdin(Stdio::from(input)).exec();
+    Err(ExecError::Program { program: program.to_string_lossy().into_owned(), source })
+}
+
+/// Opens a regular file and nothing else: a pipe in its place could keep this process waiting for a writer.
+fn open_input(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
+}

@@ -1,0 +1,120 @@
+//! Where a worker's life keeps its workspaces, and what earlier lives left there.
+//!
+//! Each life has a directory `work/<worker id>` and holds a lock in it. A directory whose lock is free belongs to the
+//! dead: what still runs there is killed, then it is removed. Several workers of one machine may share the parent. Nobody
+//! but the worker's own user may look into any of it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use makima_shared::domain::WorkerId;
+use nix::fcntl::OFlag;
+
+use crate::private_dir::create_private;
+use crate::process::kill_abandoned;
+use crate::workspace::remove_directory;
+
+const LOCK: &str = "lock";
+
+/// The directory of one life of a worker. Dropping it gives the lock up and removes what is left.
+#[derive(Debug)]
+pub(crate) struct WorkDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl WorkDir {
+    /// Clears what the dead left, and makes the directory of a new life. Blocks.
+    pub(crate) fn open(data_dir: &Path, worker: WorkerId) -> io::Result<Self> {
+        let parent = std::path::absolute(data_dir.join("work"))?;
+        create_private(&parent)?;
+        for entry in fs::read_dir(&parent)?.flatten() {
+            if let Err(error) = clear(&entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "an old workspace cannot be removed");
+            }
+        }
+        let path = parent.join(worker.to_string());
+        create_private(&path)?;
+        let lock = File::create(path.join(LOCK))?;
+        lock.try_lock()?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Returns the directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        if let Err(error) = remove_directory(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the workspaces cannot be removed");
+        }
+    }
+}
+
+/// Returns the environment entry that every process of an agent in `work_dir` has, up to the workspace's name.
+fn agent_mark(work_dir: &Path) -> String {
+    format!("{}={}/", crate::agent::WORKSPACE_VARIABLE, work_dir.display())
+}
+
+fn clear(work_dir: &Path) -> io::Result<()> {
+    // Whatever stands there: a pipe holds nobody up, and no link is followed.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+    let lock = match File::options().read(true).custom_flags(flags.bits()).open(work_dir.join(LOCK)) {
+        Ok(lock) => lock,
+        // Made a moment ago by a worker that has not taken its lock yet, or no directory of a worker's at all.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Ok(()),
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+    }
+    let killed = kill_abandoned(&agent_mark(work_dir));
+    tracing::info!(path = %work_dir.display(), killed, "removing the workspaces of a worker that died");
+    remove_directory(work_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_locks_hold_nobody_up_and_others_cannot_look_in() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let data = tempfile::tempdir().unwrap();
+        let odd = |name: &str| {
+            let path = data.path().join("work").join(name);
+            fs::create_dir_all(&path).unwrap();
+            path.join(LOCK)
+        };
+        nix::unistd::mkfifo(&odd("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/dev/null", odd("link")).unwrap();
+        fs::set_permissions(data.path().join("work"), fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = WorkDir::open(data.path(), WorkerId::new()).unwrap();
+        for path in [dir.path(), dir.path().parent().unwrap()] {
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        assert!(!data.path().join("work/pipe").exists() && data.path().join("work/link").exists());
+    }
+
+    #[test]
+    fn the_dead_are_cleared_and_the_living_left_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let living = WorkDir::open(data.path(), WorkerId::new()).unwrap();
+        let dead = data.path().join("work").join(WorkerId::new().to_string());
+        fs::create_dir_all(dead.join("task/tree")).unwrap();
+        File::create(dead.join(LOCK)).unwrap();
+        let next = WorkDir::open(data.path(), WorkerId::new()).unwrap();
+        assert!(living.path().is_dir() && next.path().is_dir() && !dead.exists());
+        let gone = living.path().to_owned();
+        drop(living);
+        assert!(!gone.exists());
+    }
+}

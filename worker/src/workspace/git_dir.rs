@@ -1,0 +1,136 @@
+//! Makes the two git directories of a workspace, file by file: no templates, no hooks, no process.
+
+use std::fs::{self, File};
+use std::io::Result;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::Base;
+use crate::git::without_credentials;
+
+const HOST_CONFIG: &str = "[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+\tsymlinks = true
+\tignorecase = false
+\tprecomposeunicode = false
+\tautocrlf = false
+\tsafecrlf = false
+\tfsmonitor = false
+\tlogallrefupdates = false
+\thookspath = /dev/null
+\tattributesfile = /dev/null
+\texcludesfile = /dev/null
+\tloosecompression = 1
+[gc]
+\tauto = 0
+";
+
+/// Switches every conversion off, and every way of showing a file's changes but the plain one.
+const BYTES_AS_THEY_ARE: &str =
+    "* -text !crlf !eol !ident !filter !working-tree-encoding !diff !merge !whitespace\n";
+
+/// Makes the agent's git directory: on the base's branch at the base, with an author to commit as and a remote to look at.
+pub(super) fn create_for_agent(git_dir: &Path, objects: &Path, base: &Base<'_>) -> Result<()> {
+    let branch =
+        base.branch_name.filter(|name| git2::Reference::is_valid_name(&format!("refs/heads/{name}")));
+    let head = match branch {
+        Some(name) => format!("ref: refs/heads/{name}\n"),
+        None => format!("{}\n", base.commit),
+    };
+    create(git_dir, objects, &head, &agent_config(branch, base.url))?;
+    if let Some(name) = branch {
+        let commit = base.commit;
+        let references = format!(
+            "# pack-refs with: peeled fully-peeled sorted \n\
+             {commit} refs/heads/{name}\n{commit} refs/remotes/origin/{name}\n"
+        );
+        fs::write(git_dir.join("packed-refs"), references)?;
+    }
+    Ok(())
+}
+
+/// Makes the worker's git directory.
+pub(super) fn create_for_host(git_dir: &Path, objects: &Path) -> Result<()> {
+    create(git_dir, objects, "ref: refs/makima/none\n", HOST_CONFIG)
+}
+
+/// Copies the index of a fresh checkout so that it is later than every file, by the clock of the file system. A file as new
+/// as its index would be read again, byte for byte, and one that was converted would look changed.
+pub(super) fn copy_index(fresh: &Path, own: &Path) -> Result<()> {
+    let checked_out = fs::metadata(fresh)?.modified()?;
+    loop {
+        fs::copy(fresh, own)?;
+        if fs::metadata(own)?.modified()? > checked_out {
+            return Ok(());
+        }
+        // The clock ticks every 1 to 10 ms.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Makes an index look newer than files of the same second, which git, unlike libgit2, would read again. Only for as long
+/// as nobody writes in the tree; git sets the time right when it writes the index.
+pub(super) fn postdate_index(git_dir: &Path) -> Result<()> {
+    let index = File::options().write(true).open(git_dir.join("index"))?;
+    index.set_modified(SystemTime::now() + Duration::from_secs(2))
+}
+
+/// Makes the worker's git directory store and restore files byte for byte from here on.
+pub(super) fn store_bytes_as_they_are(git_dir: &Path) -> Result<()> {
+    fs::create_dir_all(git_dir.join("info"))?;
+    fs::write(git_dir.join("info/attributes"), BYTES_AS_THEY_ARE)
+}
+
+/// Makes the worker's git directory convert files as their attributes ask.
+pub(super) fn convert_as_attributes_ask(git_dir: &Path) -> Result<()> {
+    fs::remove_file(git_dir.join("info/attributes"))
+}
+
+/// Puts the worker's configuration back if anybody changed it.
+pub(super) fn reset_host_config(git_dir: &Path) -> Result<()> {
+    let file = git_dir.join("config");
+    if fs::read(&file).is_ok_and(|content| content == HOST_CONFIG.as_bytes()) {
+        return Ok(());
+    }
+    fs::write(file, HOST_CONFIG)
+}
+
+fn create(git_dir: &Path, objects: &Path, head: &str, config: &str) -> Result<()> {
+    for directory in ["objects/info", "objects/pack", "refs/heads"] {
+        fs::create_dir_all(git_dir.join(directory))?;
+    }
+    let mut alternates = objects.as_os_str().as_encoded_bytes().to_vec();
+    alternates.push(b'\n');
+    fs::write(git_dir.join("objects/info/alternates"), alternates)?;
+    fs::write(git_dir.join("config"), config)?;
+    fs::write(git_dir.join("HEAD"), head)
+}
+
+fn agent_config(branch: Option<&str>, url: Option<&str>) -> String {
+    let mut config = String::from(
+        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
+         [user]\n\tname = makima\n\temail = makima@localhost\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
+    );
+    let Some(url) = url.map(without_credentials).filter(|url| !url.contains(char::is_control)) else {
+        return config;
+    };
+    config += &format!(
+        "[remote \"origin\"]\n\turl = {}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
+        quoted(&url)
+    );
+    if let Some(name) = branch {
+        config += &format!(
+            "[branch {}]\n\tremote = origin\n\tmerge = {}\n",
+            quoted(name),
+            quoted(&format!("refs/heads/{name}"))
+        );
+    }
+    config
+}
+
+/// Quotes a value as git's configuration wants it.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}

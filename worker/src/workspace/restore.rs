@@ -1,0 +1,192 @@
+//! Brings a workspace that no agent has run in yet to the state of a checkpoint.
+//!
+//! The patch is applied to an index of its own, and the tree that comes of it must have the recorded id before any file of
+//! the work tree changes: a bad patch leaves the workspace at its base. The agent's own git directory stays at the base, so
+//! that the agent sees the work as uncommitted.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use git2::Index;
+use sha2::{Digest, Sha256};
+
+use super::patch_scan::PatchScan;
+use super::{PatchLimits, SnapshotError, Workspace, git_dir, snapshot};
+use crate::git::GitError;
+
+/// A patch as it was saved.
+#[derive(Debug, Clone, Copy)]
+pub struct SavedPatch<'a> {
+    /// The compressed patch.
+    pub gzip: &'a [u8],
+    /// SHA-256 of `gzip`.
+    pub sha256: &'a [u8],
+    /// The tree that the patch leads to, 40 hex digits.
+    pub tree_id: &'a str,
+}
+
+/// Why a checkpoint was not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The bytes are not those that were saved.
+    #[error("the patch does not have the checksum that was recorded")]
+    ChecksumMismatch,
+    /// It unfolds to more than is allowed.
+    #[error("the patch unfolds to more than {limit_bytes} bytes")]
+    TooLarge {
+        /// How much is allowed.
+        limit_bytes: u64,
+    },
+    /// It is no gzip.
+    #[error("the patch cannot be unfolded")]
+    Unreadable(#[source] std::io::Error),
+    /// git does not take it.
+    #[error("git refuses the patch: {stderr}")]
+    Refused {
+        /// What git said.
+        stderr: String,
+    },
+    /// It leads to another tree than was recorded.
+    #[error("the patch leads to tree {found} and not to {expected}")]
+    TreeMismatch {
+        /// The recorded tree.
+        expected: String,
+        /// What came of the patch.
+        found: String,
+    },
+    /// The files could not be written, or git could not be run.
+    #[error("the checkpoint could not be checked out")]
+    Git(#[source] GitError),
+    /// The worker's git directory could not be read or written.
+    #[error("the git directory of the workspace is damaged")]
+    Repository(#[from] git2::Error),
+    /// The restored files could not be read back.
+    #[error("the restored files could not be read back")]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl RestoreError {
+    /// Tells whether the checkpoint itself is at fault, so that the one before it is to be tried. The workspace is at its
+    /// base then. Any other error is one of this machine.
+    pub fn is_bad_checkpoint(&self) -> bool {
+        match self {
+            Self::ChecksumMismatch
+            | Self::TooLarge { .. }
+            | Self::Unreadable(_)
+            | Self::Refused { .. }
+            | Self::TreeMismatch { .. } => true,
+            Self::Git(_) | Self::Repository(_) | Self::Snapshot(_) => false,
+        }
+    }
+}
+
+/// Restores `saved` in a workspace that was just created.
+pub fn restore(
+    workspace: &Workspace,
+    saved: &SavedPatch<'_>,
+    limits: PatchLimits,
+) -> Result<(), RestoreError> {
+    if Sha256::digest(saved.gzip)[..] != *saved.sha256 {
+        return Err(RestoreError::ChecksumMismatch);
+    }
+    let index = workspace.host_git().join("restore.index");
+    let applied = apply(workspace, saved.gzip, limits, &index);
+    // Whether it is there or not, it is of no more use.
+    let _ = std::fs::remove_file(&index);
+    let found = applied?;
+    let mismatch = |found: String| RestoreError::TreeMismatch { expected: saved.tree_id.to_owned(), found };
+    if found != saved.tree_id {
+        return Err(mismatch(found));
+    }
+    check_out(workspace, &found)?;
+    let read_back = snapshot(workspace)?.tree_id;
+    if read_back != saved.tree_id {
+        check_out(workspace, &workspace.base_commit())?;
+        return Err(mismatch(read_back));
+    }
+    Ok(())
+}
+
+/// Applies the patch to an index of the base and returns the tree that comes of it.
+fn apply(
+    workspace: &Workspace,
+    gzip: &[u8],
+    limits: PatchLimits,
+    index: &Path,
+) -> Result<String, RestoreError> {
+    std::fs::copy(workspace.host_git().join("index"), index).map_err(|source| io_failed("apply", source))?;
+    let mut guard = BufReader::new(Guard::new(gzip, limits));
+    let applied = match guard.fill_buf() {
+        // git takes an empty patch for an error.
+        Ok([]) => Ok(Vec::new()),
+        Ok(_) => workspace
+            .host_command("apply")?
+            .index_file(index)
+            .args(["--cached", "--binary", "--whitespace=nowarn", "-p1"])
+            .feed(&mut guard),
+        Err(error) => Err(GitError::Data { command: "apply", source: error }),
+    };
+    let guard = guard.into_inner();
+    if guard.passed_limit {
+        return Err(RestoreError::TooLarge { limit_bytes: limits.text_bytes() });
+    }
+    applied.map_err(|error| match error {
+        GitError::Failed { stderr, .. } => RestoreError::Refused { stderr },
+        GitError::Data { source, .. } => RestoreError::Unreadable(source),
+        GitError::NotFound
+        | GitError::Spawn { .. }
+        | GitError::TimedOut { .. }
+        | GitError::Cancelled
+        | GitError::OutputTooLong { .. } => RestoreError::Git(error),
+    })?;
+    let repository = workspace.host_repository()?;
+    Ok(Index::open(index)?.write_tree_to(&repository)?.to_string())
+}
+
+/// Brings the files of the tree to `treeish`; only those that differ are written.
+fn check_out(workspace: &Workspace, treeish: &str) -> Result<(), RestoreError> {
+    git_dir::postdate_index(&workspace.host_git()).map_err(|source| io_failed("read-tree", source))?;
+    workspace
+        .host_command("read-tree")?
+        .work_tree(&workspace.tree())
+        .setting("checkout.workers=0")
+        .args(["--reset", "-u", treeish])
+        .output()
+        .map(drop)
+        .map_err(RestoreError::Git)
+}
+
+fn io_failed(command: &'static str, source: std::io::Error) -> RestoreError {
+    RestoreError::Git(GitError::Data { command, source })
+}
+
+/// Unfolds a patch up to a limit.
+struct Guard<'a> {
+    unfolded: GzDecoder<&'a [u8]>,
+    scan: PatchScan,
+    text_bytes: u64,
+    limit_bytes: u64,
+    passed_limit: bool,
+}
+
+impl<'a> Guard<'a> {
+    fn new(gzip: &'a [u8], limits: PatchLimits) -> Self {
+        let unfolded = GzDecoder::new(gzip);
+        let limit_bytes = limits.text_bytes();
+        Self { unfolded, scan: PatchScan::default(), text_bytes: 0, limit_bytes, passed_limit: false }
+    }
+}
+
+impl Read for Guard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.unfolded.read(buffer)?;
+        self.text_bytes += count as u64;
+        self.scan.push(&buffer[..count]);
+        if self.text_bytes.max(self.scan.binary_bytes) > self.limit_bytes {
+            self.passed_limit = true;
+            return Err(std::io::Error::other("the patch is too large"));
+        }
+        Ok(count)
+    }
+}

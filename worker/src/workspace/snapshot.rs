@@ -1,0 +1,144 @@
+//! Takes the state of a work tree as a git tree, while its agent may be writing in it.
+//!
+//! Reads through handles into the worker's own index and object store, in process: no hook, filter or fsmonitor can run,
+//! no pipe holds the scan up, no link leads it out, and the agent's index, HEAD and refs are not touched. Files that changed since the last snapshot are read once; all others are
+//! trusted by their stat data. Nested repositories are stored as the files they hold. Submodules that the base has stay as
+//! they are. What cannot be read or stored is left out and named in [`Snapshot::skipped`].
+//!
+//! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index), empty directories, `.git`
+//! directories at any depth.
+
+mod known;
+mod scan;
+mod stat_data;
+mod store;
+mod sweep;
+
+use git2::{Index, Repository};
+
+use super::Workspace;
+use super::agent_repository::AgentIndex;
+use super::tree_reader::TreeReader;
+use known::Known;
+use scan::{Change, MAX_PATH_BYTES, scan};
+use stat_data::IndexWritten;
+use store::Store;
+
+/// Why no snapshot could be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The work tree is gone.
+    #[error("the work tree is gone")]
+    TreeGone(#[source] std::io::Error),
+    /// More changed than a checkpoint can hold.
+    #[error("more than {limit_bytes} bytes changed since the last snapshot")]
+    TooLarge {
+        /// How much may change.
+        limit_bytes: u64,
+    },
+    /// The worker's git directory could not be read or written.
+    #[error("the snapshot could not be stored")]
+    Git(#[from] git2::Error),
+    /// The worker's index is not there.
+    #[error("the index of the last snapshot could not be read")]
+    Index(#[source] std::io::Error),
+    /// What older snapshots left behind could not be removed.
+    #[error("the objects of older snapshots could not be removed")]
+    Sweep(#[source] std::io::Error),
+}
+
+/// The state of a work tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The tree in the worker's object store, 40 hex digits.
+    pub tree_id: String,
+    /// Whether the tree differs from that of the base commit.
+    pub changed: bool,
+    /// What was left out.
+    pub skipped: Skipped,
+}
+
+/// Files that a snapshot left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// How many.
+    pub count: usize,
+    /// The first few, each with the reason.
+    pub first: Vec<String>,
+}
+
+impl Skipped {
+    const NAMED: usize = 10;
+
+    fn add(&mut self, path: &[u8], reason: impl std::fmt::Display) {
+        self.count += 1;
+        if self.first.len() < Self::NAMED {
+            self.first.push(format!("{}: {reason}", String::from_utf8_lossy(path)));
+        }
+    }
+}
+
+/// Takes the state of the work tree. Only one call of this module family may run in a workspace at a time, and the tree of a
+/// snapshot is sure to stay in the worker's store until the next one only.
+pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
+    let mut reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
+    let repository = workspace.host_repository()?;
+    let written = IndexWritten::of(&workspace.host_git().join("index")).map_err(SnapshotError::Index)?;
+    let mut index = repository.index()?;
+    let mut known = Known::of(&index);
+    let mut skipped = Skipped::default();
+
+    let mut changes = scan(&mut reader, &mut known, written, &mut skipped);
+    changes.extend(added_by_agent(workspace, &mut reader, &known, &changes));
+    let stored_bytes = apply(&repository, &mut index, &mut reader, &changes, &mut skipped)?;
+
+    let tree = index.write_tree_to(&repository)?;
+    sweep::sweep_if_due(&repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
+    let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
+    Ok(Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped })
+}
+
+/// Returns the paths that the agent added to its own index and that a scan does not see, because they are ignored.
+fn added_by_agent(
+    workspace: &Workspace,
+    reader: &mut TreeReader,
+    known: &Known,
+    changes: &[Change],
+) -> Vec<Change> {
+    let Some(agent_index) = AgentIndex::read(workspace, reader) else { return Vec::new() };
+    let added = agent_index.into_paths().into_iter();
+    let mut added: Vec<_> = added
+        .filter(|path| !known.has(path) && path.len() <= MAX_PATH_BYTES)
+        .map(Change::Take)
+        .filter(|change| changes.binary_search(change).is_err())
+        .collect();
+    added.sort_unstable();
+    added
+}
+
+/// Applies `changes` to the index and returns how many bytes were stored for that.
+fn apply(
+    repository: &Repository,
+    index: &mut Index,
+    reader: &mut TreeReader,
+    changes: &[Change],
+    skipped: &mut Skipped,
+) -> Result<u64, SnapshotError> {
+    if changes.is_empty() {
+        return Ok(0);
+    }
+    for change in changes {
+        if let Change::Remove(path) = change {
+            store::remove(index, path)?;
+        }
+    }
+    let mut store = Store::new(repository, reader)?;
+    for change in changes {
+        if let Change::Take(path) = change {
+            store.take(index, path, skipped)?;
+        }
+    }
+    let stored_bytes = store.stored_bytes();
+    index.write()?;
+    Ok(stored_bytes)
+}

@@ -1,0 +1,85 @@
+//! Whether a file is still the one that an index knows, by the stat data that git keeps of it.
+//!
+//! A file may change without a change of its stat data if it does so within one tick of the file system's clock. So an
+//! entry is trusted only if its file had not been touched for a while when it was read ([`is_settled`]), or was touched
+//! before the index was written. The time that counts is the one of the inode's last change, which no program can set.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use git2::{IndexEntry, IndexTime, Oid};
+use nix::sys::stat::FileStat;
+
+use super::super::tree_reader::Kind;
+
+/// Clocks of file systems tick at 1 to 10 ms.
+const CLOCK_TICK: Duration = Duration::from_millis(50);
+
+/// The mode of a submodule in an index.
+pub(super) const SUBMODULE: u32 = 0o160_000;
+
+/// When an index was written, by the clock of the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct IndexWritten(Duration);
+
+impl IndexWritten {
+    pub(super) fn of(index: &Path) -> std::io::Result<Self> {
+        let modified = fs::metadata(index)?.modified()?;
+        Ok(Self(modified.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
+/// Tells whether the file with `stat` is surely the one that `entry` was made of.
+pub(super) fn is_unchanged(entry: &IndexEntry, stat: &FileStat, written: IndexWritten) -> bool {
+    let now = entry_of(&[], entry.id, stat, true);
+    let is_same = (entry.mode, entry.file_size, entry.ino, entry.uid, entry.gid)
+        == (now.mode, now.file_size, now.ino, now.uid, now.gid)
+        && (entry.mtime, entry.ctime) == (now.mtime, now.ctime);
+    is_same && changed_at(stat) < written.0
+}
+
+/// Tells whether the file with `stat`, which was looked at after `looked`, cannot change any more without a change of its
+/// stat data.
+pub(super) fn is_settled(stat: &FileStat, looked: SystemTime) -> bool {
+    let looked = looked.duration_since(UNIX_EPOCH).unwrap_or_default();
+    looked.checked_sub(changed_at(stat)).is_some_and(|age| age > CLOCK_TICK)
+}
+
+/// Makes the index entry of a file.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index holds the low 32 bits of all stat data"
+)]
+pub(super) fn entry_of(path: &[u8], id: Oid, stat: &FileStat, is_settled: bool) -> IndexEntry {
+    IndexEntry {
+        ctime: IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32),
+        mtime: IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32),
+        dev: stat.st_dev as u32,
+        ino: stat.st_ino as u32,
+        mode: mode_of(stat),
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        // Size 0 makes the next scan read the file again.
+        file_size: if is_settled { stat.st_size as u32 } else { 0 },
+        id,
+        flags: 0,
+        flags_extended: 0,
+        path: path.to_vec(),
+    }
+}
+
+fn mode_of(stat: &FileStat) -> u32 {
+    match Kind::of(stat) {
+        Kind::Link => 0o120_000,
+        Kind::Directory => SUBMODULE,
+        Kind::File | Kind::Special if stat.st_mode & 0o100 == 0 => 0o100_644,
+        Kind::File | Kind::Special => 0o100_755,
+    }
+}
+
+fn changed_at(stat: &FileStat) -> Duration {
+    let seconds = u64::try_from(stat.st_ctime).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(stat.st_ctime_nsec).unwrap_or_default())
+}

@@ -1,0 +1,117 @@
+//! Stores single files of a work tree in the worker's object store and index.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use git2::{ErrorCode, Index, IndexEntry, ObjectType, Odb, Oid, Repository};
+
+use super::super::tree_reader::{Found, TreeReader, size_of};
+use super::stat_data::{entry_of, is_settled};
+use super::{Skipped, SnapshotError};
+
+/// Files beyond this size are left out.
+const MAX_FILE_BYTES: u64 = 512 << 20;
+/// How much one snapshot takes up at most.
+const MAX_SNAPSHOT_BYTES: u64 = 2 << 30;
+/// What even an empty object takes up on disk.
+const OBJECT_BYTES: u64 = 4 << 10;
+/// Up to this size a file is read whole; beyond, it goes through a file of the object store.
+const WHOLE_FILE_BYTES: u64 = 16 << 20;
+pub(super) struct Store<'a> {
+    repository: &'a Repository,
+    objects: Odb<'a>,
+    reader: &'a mut TreeReader,
+    stored_bytes: u64,
+}
+
+impl<'a> Store<'a> {
+    pub(super) fn new(repository: &'a Repository, reader: &'a mut TreeReader) -> Result<Self, git2::Error> {
+        Ok(Self { repository, objects: repository.odb()?, reader, stored_bytes: 0 })
+    }
+
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    /// Stores what stands at `path` now and enters it into the index.
+    pub(super) fn take(
+        &mut self,
+        index: &mut Index,
+        path: &[u8],
+        skipped: &mut Skipped,
+    ) -> Result<(), SnapshotError> {
+        // Before the look: what changes from here on must show in the stat data.
+        let looked = SystemTime::now();
+        match self.reader.find(path) {
+            Found::File(_, stat) if size_of(&stat) > MAX_FILE_BYTES => {
+                skipped.add(path, format_args!("larger than {MAX_FILE_BYTES} bytes"));
+            }
+            Found::File(file, stat) => match self.store_file(file, size_of(&stat))? {
+                Ok(id) => enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?,
+                Err(error) => skipped.add(path, error),
+            },
+            // git takes no checkpoint back that has such a link.
+            Found::Link(..) if is_git_modules(path) => skipped.add(path, "a link of this name is dangerous"),
+            Found::Link(target, stat) => {
+                let id = self.objects.write(ObjectType::Blob, target.as_bytes())?;
+                enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?;
+            }
+            // It changed since the scan; what is below a directory is seen by the next one.
+            Found::Gone | Found::Directory => remove(index, path)?,
+            Found::Special => {
+                remove(index, path)?;
+                skipped.add(path, "neither a file nor a link");
+            }
+            Found::Unreadable(error) => skipped.add(path, error),
+        }
+        Ok(())
+    }
+
+    /// Stores a file as it reads; the inner error is one of reading.
+    fn store_file(&mut self, mut file: File, length: u64) -> Result<std::io::Result<Oid>, SnapshotError> {
+        self.stored_bytes += length + OBJECT_BYTES;
+        if self.stored_bytes > MAX_SNAPSHOT_BYTES {
+            return Err(SnapshotError::TooLarge { limit_bytes: MAX_SNAPSHOT_BYTES });
+        }
+        if length > WHOLE_FILE_BYTES {
+            let mut blob = self.repository.blob_writer(None)?;
+            return match std::io::copy(&mut file.take(MAX_FILE_BYTES), &mut blob) {
+                Ok(_) => Ok(Ok(blob.commit()?)),
+                Err(error) => Ok(Err(error)),
+            };
+        }
+        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        match file.by_ref().take(2 * WHOLE_FILE_BYTES).read_to_end(&mut content) {
+            Ok(_) => Ok(Ok(self.objects.write(ObjectType::Blob, &content)?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+fn is_git_modules(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    name.eq_ignore_ascii_case(b".gitmodules")
+}
+
+/// Removes `path` from the index if it is there.
+pub(super) fn remove(index: &mut Index, path: &[u8]) -> Result<(), git2::Error> {
+    match index.remove(Path::new(OsStr::from_bytes(path)), 0) {
+        Err(error) if error.code() != ErrorCode::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Enters a file into the index, unless git does not take its name.
+fn enter(index: &mut Index, entry: IndexEntry, skipped: &mut Skipped) -> Result<(), git2::Error> {
+    match index.add(&entry) {
+        Err(error) if error.class() == git2::ErrorClass::Index => {
+            skipped.add(&entry.path, error.message());
+            Ok(())
+        }
+        added => added,
+    }
+}

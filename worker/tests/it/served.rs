@@ -1,0 +1,39 @@
+//! A repository behind a network connection: git's own protocol, each request served by the git program. Its hooks run,
+//! as a server's do.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Serves repositories below `root` until the test ends, and returns the address of that one.
+pub(crate) fn serve(repository: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            answer(connection.unwrap());
+        }
+    });
+    format!("git://{address}{}", repository.display())
+}
+
+/// Reads `git-receive-pack /path\0host=...\0`, behind its length in four hex digits, and lets git do the rest.
+fn answer(mut connection: TcpStream) {
+    let mut length = [0; 4];
+    connection.read_exact(&mut length).unwrap();
+    let length = usize::from_str_radix(std::str::from_utf8(&length).unwrap(), 16).unwrap();
+    let mut request = vec![0; length - 4];
+    connection.read_exact(&mut request).unwrap();
+    let request = String::from_utf8(request).unwrap();
+    let (service, path) = request.split('\0').next().unwrap().split_once(' ').unwrap();
+    let side = |stream: &TcpStream| Stdio::from(OwnedFd::from(stream.try_clone().unwrap()));
+    let status = Command::new("git")
+        .args(["-c", "safe.directory=*", service.strip_prefix("git-").unwrap(), path])
+        .stdin(side(&connection))
+        .stdout(side(&connection))
+        .stderr(Stdio::null())
+        .status();
+    drop(status);
+}

@@ -1,0 +1,95 @@
+//! What an agent finds in its workspace, and that nothing is left of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use makima_worker::git::Cancel;
+use makima_worker::workspace::{Base, Workspace, remove_directory, snapshot};
+
+use crate::fixture::{Fixture, files, git, write};
+
+#[test]
+fn agent_finds_a_clean_tree_on_the_branch_of_its_base() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let tree = workspace.tree();
+    assert_eq!(git(&tree, &["status", "--porcelain"]), "");
+    assert_eq!(git(&tree, &["branch", "--show-current"]), "main");
+    assert_eq!(git(&tree, &["rev-parse", "HEAD"]), workspace.base_commit());
+    assert_eq!(git(&tree, &["rev-parse", "origin/main"]), workspace.base_commit());
+    assert_eq!(files(&tree, &[]), files(&fixture.dir.path().join("source"), &[]));
+    git(&tree, &["fsck"]);
+}
+
+#[test]
+fn agent_can_commit_fetch_and_has_no_credentials() {
+    let fixture = Fixture::new();
+    let fetched = fixture.fetched();
+    let base = Base {
+        cache_git_dir: &fetched.git_dir,
+        commit: &fetched.base_commit,
+        branch_name: Some("main"),
+        url: Some("https://user:secret@example.com/x.git"),
+    };
+    let workspace = Workspace::create(&fixture.dir.path().join("w"), &base, &Cancel::default()).unwrap();
+    let tree = workspace.tree();
+    assert_eq!(git(&tree, &["remote", "get-url", "origin"]), "https://example.com/x.git");
+    assert_eq!(git(&tree, &["config", "--local", "user.name"]), "makima");
+    write(&tree, "new", "x");
+    git(&tree, &["add", "."]);
+    git(&tree, &["commit", "-qm", "mine"]);
+    let workspace = fixture.workspace();
+    git(&workspace.tree(), &["fetch", "-q"]);
+}
+
+#[test]
+fn fresh_workspace_has_no_changes() {
+    let workspace = Fixture::new().workspace_kept();
+    let taken = snapshot(&workspace.0).unwrap();
+    assert!(!taken.changed, "{taken:?}");
+    assert_eq!(taken.skipped.count, 0);
+    assert!(workspace.0.tree().join(".git").is_dir());
+}
+
+#[test]
+fn detached_base_gives_a_detached_head() {
+    let fixture = Fixture::new();
+    let fetched = fixture.fetched();
+    let base =
+        Base { cache_git_dir: &fetched.git_dir, commit: &fetched.base_commit, branch_name: None, url: None };
+    let workspace = Workspace::create(&fixture.dir.path().join("w"), &base, &Cancel::default()).unwrap();
+    assert_eq!(git(&workspace.tree(), &["branch", "--show-current"]), "");
+    assert_eq!(git(&workspace.tree(), &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn leftovers_of_an_earlier_attempt_are_replaced() {
+    let fixture = Fixture::new();
+    write(&fixture.dir.path().join("data/tasks/task-0"), "tree/old", "old");
+    let workspace = fixture.workspace();
+    assert!(!workspace.tree().join("old").exists());
+}
+
+#[test]
+fn removal_takes_directories_without_write_permission_and_follows_no_link() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let outside = fixture.dir.path().join("outside");
+    write(&outside, "precious", "x");
+    std::os::unix::fs::symlink(&outside, workspace.tree().join("way-out")).unwrap();
+    write(&workspace.home(), "mod/cache/file", "x");
+    for directory in ["mod/cache", "mod"] {
+        fs::set_permissions(workspace.home().join(directory), fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    let root = workspace.root().to_owned();
+    workspace.remove().unwrap();
+    assert!(!root.exists());
+    assert!(outside.join("precious").exists());
+    remove_directory(&root).unwrap();
+}
+
+impl Fixture {
+    fn workspace_kept(self) -> (Workspace, Self) {
+        (self.workspace(), self)
+    }
+}
