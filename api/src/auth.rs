@@ -1,0 +1,68 @@
+//! Who sends a request: the bearer key, looked up and remembered for a little while.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use makima_shared::domain::OwnerId;
+use sha2::{Digest, Sha256};
+
+use crate::error::{ErrorCode, ErrorResponse};
+use crate::state::AppState;
+
+/// How long a revoked key may still be taken.
+const REMEMBER: Duration = Duration::from_secs(10);
+/// How many keys are remembered.
+const MAX_KEYS: usize = 4096;
+
+type KeyDigest = [u8; 32];
+
+/// Keys that were found good within the last [`REMEMBER`], by their hash. A key that was refused is not remembered.
+#[derive(Debug, Default)]
+pub(crate) struct KeyCache(Mutex<HashMap<KeyDigest, (OwnerId, Instant)>>);
+
+impl KeyCache {
+    fn get(&self, digest: &KeyDigest) -> Option<OwnerId> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.get(digest).filter(|(_, since)| since.elapsed() < REMEMBER).map(|(owner, _)| *owner)
+    }
+
+    fn put(&self, digest: KeyDigest, owner: OwnerId) {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MAX_KEYS {
+            keys.retain(|_, (_, since)| since.elapsed() < REMEMBER);
+        }
+        if keys.len() < MAX_KEYS {
+            keys.insert(digest, (owner, Instant::now()));
+        }
+    }
+}
+
+/// The owner whose key the request carries: the only one whose rows it may touch.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner(pub(crate) OwnerId);
+
+impl FromRequestParts<AppState> for Owner {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
+        let refused = |message| ErrorResponse::new(ErrorCode::Unauthorized, message);
+        let key = bearer_key(parts).ok_or_else(|| refused("send a key: Authorization: Bearer <key>"))?;
+        let digest: KeyDigest = Sha256::digest(key.as_bytes()).into();
+        if let Some(owner) = state.keys.get(&digest) {
+            return Ok(Self(owner));
+        }
+        let caller = state.store.api_key_authenticate(key).await?;
+        let caller = caller.ok_or_else(|| refused("the key is unknown or was revoked"))?;
+        state.keys.put(digest, caller.owner_id);
+        Ok(Self(caller.owner_id))
+    }
+}
+
+fn bearer_key(parts: &Parts) -> Option<&str> {
+    let (scheme, key) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty()).then(|| key.trim())
+}

@@ -1,0 +1,209 @@
+//! Errors as HTTP. Nothing else of makima knows status codes.
+//!
+//! An error that nobody foresaw is logged once, with its causes and an id; the client gets that id and nothing of the
+//! inside.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use makima_shared::domain::{FieldError, TaskId, WorkerId};
+use makima_shared::store::{StoreError, SubmitError};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What went wrong, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ErrorCode {
+    /// 400: an id of the path is no UUID, or a number is none.
+    InvalidId,
+    /// 400: the body is no JSON.
+    MalformedJson,
+    /// 401: the key is missing, unknown or revoked.
+    Unauthorized,
+    /// 404: the owner has no such task.
+    TaskNotFound,
+    /// 404: there is no such worker.
+    WorkerNotFound,
+    /// 404: the task has no such checkpoint, or its patch has expired.
+    CheckpointNotFound,
+    /// 404: there is no such route.
+    NotFound,
+    /// 405: the route exists, but not with this method.
+    MethodNotAllowed,
+    /// 409: the task is not in a status that allows it.
+    InvalidState,
+    /// 409: the idempotency key was used before, with another body.
+    IdempotencyMismatch,
+    /// 413: the body is larger than 1 MiB.
+    PayloadTooLarge,
+    /// 415: the body is not declared as JSON.
+    UnsupportedMediaType,
+    /// 422: a field cannot be taken; `fields` names each.
+    ValidationFailed,
+    /// 422: the owner has no task that `dependsOn` names.
+    DependencyNotFound,
+    /// 422: the owner has no task that `parentTaskId` names.
+    ParentNotFound,
+    /// 500: a bug; the message carries the id that the logs know it by.
+    Internal,
+    /// 503: PostgreSQL cannot be reached right now.
+    StoreUnavailable,
+    /// 503: as many event streams are open as the process serves, or as one owner may have.
+    TooManyStreams,
+    /// 503: requests and answers under way hold as many bytes as the process may, or as it may for one owner.
+    Overloaded,
+    /// 503: the request took too long; whether it was carried out is not known.
+    RequestTimeout,
+}
+
+impl ErrorCode {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidId | Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TaskNotFound | Self::WorkerNotFound | Self::CheckpointNotFound | Self::NotFound => {
+                StatusCode::NOT_FOUND
+            }
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::InvalidState | Self::IdempotencyMismatch => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ValidationFailed | Self::DependencyNotFound | Self::ParentNotFound => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StoreUnavailable | Self::TooManyStreams | Self::Overloaded | Self::RequestTimeout => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+}
+
+/// The body of every answer that is an error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// What went wrong.
+    error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorDetail {
+    /// For programs.
+    code: ErrorCode,
+    /// For people.
+    message: String,
+    /// The fields that cannot be taken, where it is about fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    fields: Vec<FieldError>,
+}
+
+/// An answer that says what went wrong.
+#[derive(Debug)]
+pub(crate) struct ErrorResponse(Box<ErrorDetail>);
+
+impl ErrorResponse {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self(Box::new(ErrorDetail { code, message: message.into(), fields: Vec::new() }))
+    }
+
+    /// Names the fields that cannot be taken.
+    fn of_fields(code: ErrorCode, fields: Vec<FieldError>) -> Self {
+        let sentence = |error: &FieldError| format!("{} {}", error.field, error.problem);
+        let message = fields.iter().map(sentence).collect::<Vec<_>>().join("; ");
+        Self(Box::new(ErrorDetail { code, message, fields }))
+    }
+
+    /// Names the one field that cannot be taken.
+    pub(crate) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::from(vec![FieldError::new(field, problem)])
+    }
+
+    /// Answers alike for a task that does not exist and for another owner's.
+    pub(crate) fn task_not_found(id: TaskId) -> Self {
+        Self::new(ErrorCode::TaskNotFound, format!("there is no task {id}"))
+    }
+
+    pub(crate) fn worker_not_found(id: WorkerId) -> Self {
+        Self::new(ErrorCode::WorkerNotFound, format!("there is no worker {id}"))
+    }
+
+    /// Logs an error that nobody foresaw, and answers with the id that it is logged under.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        Self::internal_because(&chain(error))
+    }
+
+    /// As [`ErrorResponse::internal`], for causes in words.
+    pub(crate) fn internal_because(cause: &str) -> Self {
+        let id = Uuid::now_v7();
+        tracing::error!(error.id = %id, error.cause = cause, "a request failed by a fault of the server");
+        Self::new(ErrorCode::Internal, format!("the server failed; its logs know this error as {id}"))
+    }
+}
+
+/// Writes an error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+impl IntoResponse for ErrorResponse {
+    fn into_response(self) -> Response {
+        let status = self.0.code.status();
+        let mut response = (status, Json(ErrorBody { error: *self.0 })).into_response();
+        let extra = match status {
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        };
+        if let Some((name, value)) = extra {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl From<Vec<FieldError>> for ErrorResponse {
+    fn from(fields: Vec<FieldError>) -> Self {
+        Self::of_fields(ErrorCode::ValidationFailed, fields)
+    }
+}
+
+impl From<StoreError> for ErrorResponse {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unavailable(_) => {
+                tracing::warn!(error.cause = chain(&error), "PostgreSQL is away");
+                Self::new(
+                    ErrorCode::StoreUnavailable,
+                    "the store is unavailable: try again. Whether a write was taken is not known, so repeat a submission \
+                     with its Idempotency-Key",
+                )
+            }
+            StoreError::Database(_) | StoreError::Migration(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SubmitError> for ErrorResponse {
+    fn from(error: SubmitError) -> Self {
+        let missing =
+            |field: &str, id: TaskId| vec![FieldError::new(field, format!("names {id}, which is no task"))];
+        match error {
+            SubmitError::IdempotencyMismatch => Self::new(
+                ErrorCode::IdempotencyMismatch,
+                "this Idempotency-Key was used before, with another body: use a new key for a new task",
+            ),
+            SubmitError::DependencyNotFound(id) => {
+                Self::of_fields(ErrorCode::DependencyNotFound, missing("dependsOn", id))
+            }
+            SubmitError::ParentNotFound(id) => {
+                Self::of_fields(ErrorCode::ParentNotFound, missing("parentTaskId", id))
+            }
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The HTTP API: thin on purpose. A route authenticates, validates, makes one call to the store, gives the queue a hint
+//! and answers.
+//!
+//! - [`app`] is the whole router over an [`AppState`]; [`run`] binds an address and serves it.
+//! - `error.rs` alone turns errors into HTTP, `extract.rs` and `auth.rs` alone read requests, `views/` alone shapes answers.
+//!
+//! **Architecture invariant.** Nothing here decides when a task runs, and nothing here touches git or a process. What is
+//! answered comes from PostgreSQL; Redis is only told, after the commit, and the API answers without it.
+
+mod auth;
+mod buffers;
+mod error;
+mod extract;
+mod hints;
+mod observe;
+mod openapi;
+mod routes;
+mod server;
+mod shares;
+mod state;
+mod views;
+
+pub use openapi::document;
+pub use routes::app;
+pub use server::{ApiError, run, serve};
+pub use state::AppState;

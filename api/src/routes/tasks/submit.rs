@@ -1,0 +1,70 @@
+//! POST of a task. It is accepted once its row is committed; Redis hears of it after that.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use makima_shared::domain::{Task, TaskStatus, TaskSubmission};
+use makima_shared::store::Submitted;
+
+use crate::auth::Owner;
+use crate::error::{ErrorBody, ErrorResponse};
+use crate::extract::{IdempotencyKey, JsonBody, NoParams, Params};
+use crate::openapi::Always;
+use crate::state::AppState;
+use crate::views::task::TaskView;
+
+type Answer = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
+
+/// Submit a task
+///
+/// A submission with an `Idempotency-Key` may be sent again: the same key and body answer with the task that was made
+/// the first time.
+#[utoipa::path(
+    post,
+    path = "/api/v1/mesh/tasks",
+    operation_id = "taskSubmit",
+    tag = "tasks",
+    security(("bearer" = [])),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters",
+         min_length = 1, max_length = 200)
+    ),
+    request_body = TaskSubmission,
+    responses(
+        (status = 201, description = "The task was accepted", body = TaskView,
+         headers(("Location" = String, description = "The path of the task"))),
+        (status = 200, description = "The task that the same key and body made before", body = TaskView,
+         headers(("Location" = String, description = "The path of the task"))),
+        (status = 400, description = "`MALFORMED_JSON`", body = ErrorBody),
+        (status = 409, description = "`IDEMPOTENCY_MISMATCH`: the key was used with another body", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 1 MiB", body = ErrorBody),
+        (status = 415, description = "`UNSUPPORTED_MEDIA_TYPE`", body = ErrorBody),
+        Always,
+        (status = 422, description = "`VALIDATION_FAILED`, `DEPENDENCY_NOT_FOUND` or `PARENT_NOT_FOUND`; `fields` names \
+                                      each field", body = ErrorBody),
+    )
+)]
+pub(crate) async fn submit(
+    State(state): State<AppState>,
+    Owner(owner): Owner,
+    _: Params<NoParams>,
+    IdempotencyKey(key): IdempotencyKey,
+    JsonBody(submission): JsonBody<TaskSubmission>,
+) -> Result<Answer, ErrorResponse> {
+    let task = submission.check(&state.policy)?;
+    match state.store.task_submit(owner, &task, key.as_deref()).await? {
+        Submitted::Created(task) => {
+            tracing::info!(task.id = %task.id, task.status = %task.status, "a task was submitted");
+            if task.status == TaskStatus::Queued {
+                state.hints.task_ready(&task);
+            }
+            Ok(answer(StatusCode::CREATED, *task))
+        }
+        Submitted::Repeated(task) => Ok(answer(StatusCode::OK, *task)),
+    }
+}
+
+fn answer(status: StatusCode, task: Task) -> Answer {
+    let location = format!("/api/v1/mesh/tasks/{}", task.id);
+    (status, [(header::LOCATION, location)], Json(TaskView::from(task)))
+}

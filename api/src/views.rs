@@ -1,0 +1,8 @@
+//! The shapes of answers: the domain's own, with what only clients need beside them.
+
+pub(crate) mod checkpoint;
+pub(crate) mod event;
+pub(crate) mod output;
+pub(crate) mod service;
+pub(crate) mod task;
+pub(crate) mod worker;

@@ -1,0 +1,21 @@
+//! The API over a real PostgreSQL (a database of its own per test) and a real Redis (a prefix of its own per test).
+//!
+//! Requests go through the whole router, without a socket between where none is needed. What a worker would do is done
+//! on the store, as a worker does it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod auth;
+mod bad_input;
+mod checkpoints;
+mod document;
+mod events;
+mod isolation;
+mod outage;
+mod service;
+mod stage;
+mod stop;
+mod stream;
+mod submit;
+mod tasks;
+mod workers;
