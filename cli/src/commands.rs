@@ -1,0 +1,140 @@
+//! The command line: one file per command.
+
+mod api;
+mod checkpoints;
+mod config;
+mod demo;
+mod keys;
+mod logs;
+mod migrate;
+mod run;
+mod scheduler;
+mod services;
+mod show;
+mod stop;
+mod tasks;
+mod up;
+mod wait;
+mod worker;
+mod workers;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure;
+
+/// A job-queue worker pool for coding agents.
+#[derive(Debug, Parser)]
+#[command(name = "makima", version, about, long_about = None, arg_required_else_help = true)]
+#[command(after_help = "On one machine: `makima up`, then `makima run --help` in another terminal.")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine: PostgreSQL, Redis, the API, a scheduler and workers
+    Up(up::UpArgs),
+    /// Watch the main job: a graph of tasks, a killed worker, a resumed agent
+    Demo(demo::DemoArgs),
+
+    /// Submit a task
+    Run(run::RunArgs),
+    /// List tasks, newest first
+    Tasks(tasks::TasksArgs),
+    /// Show a task: where it stands and why, its attempts, its result
+    Show(show::ShowArgs),
+    /// Print what a task's agent wrote
+    Logs(logs::LogsArgs),
+    /// Wait until tasks have come to their end
+    Wait(wait::WaitArgs),
+    /// Stop tasks
+    Stop(stop::StopArgs),
+    /// List a task's checkpoints, or print the work that one of them saved
+    Checkpoints(checkpoints::CheckpointsArgs),
+    /// List the workers
+    Workers(workers::WorkersArgs),
+
+    /// Run the HTTP API
+    Api(api::ApiArgs),
+    /// Run a scheduler (any number may run; one leads)
+    Scheduler(scheduler::SchedulerArgs),
+    /// Run a worker
+    Worker(worker::WorkerArgs),
+    /// Bring the schema of the database up to date
+    Migrate(migrate::MigrateArgs),
+    /// Make API keys
+    Keys(keys::KeysArgs),
+    /// List all settings
+    Config(config::ConfigArgs),
+    /// Run a command over a private PostgreSQL and Redis that live as long as it does
+    Services(services::ServicesArgs),
+}
+
+/// Reads the command line, carries it out and returns the exit code.
+pub(crate) fn run() -> ExitCode {
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(error) => {
+            // Whoever pipes the help text away has had enough of it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    dispatch(command).unwrap_or_else(|error| failure::report(&error))
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => on_all_cores(up::run(args)),
+        Command::Demo(args) => on_all_cores(demo::run(args)),
+        Command::Services(args) => on_all_cores(services::run(args)),
+        Command::Api(args) => on_all_cores(api::run(args)),
+        Command::Scheduler(args) => on_all_cores(scheduler::run(args)),
+        Command::Worker(args) => on_all_cores(worker::run(args)),
+        Command::Migrate(args) => on_one_thread(migrate::run(args)),
+        Command::Keys(args) => on_one_thread(keys::run(args)),
+        Command::Config(args) => config::run(&args),
+        Command::Run(args) => on_one_thread(run::run(args)),
+        Command::Tasks(args) => on_one_thread(tasks::run(args)),
+        Command::Show(args) => on_one_thread(show::run(args)),
+        Command::Logs(args) => on_one_thread(logs::run(args)),
+        Command::Wait(args) => on_one_thread(wait::run(args)),
+        Command::Stop(args) => on_one_thread(stop::run(args)),
+        Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),
+        Command::Workers(args) => on_one_thread(workers::run(args)),
+    }
+}
+
+fn on_all_cores(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    block_on(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+fn on_one_thread(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    block_on(tokio::runtime::Builder::new_current_thread(), work)
+}
+
+fn block_on(
+    mut builder: tokio::runtime::Builder,
+    work: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    let runtime = builder.enable_all().build()?;
+    let end = runtime.block_on(work);
+    // A thread that reads standard input cannot be interrupted; the process ends without it.
+    runtime.shutdown_background();
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        CommandLine::command().debug_assert();
+    }
+}

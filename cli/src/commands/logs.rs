@@ -1,0 +1,66 @@
+//! `makima logs`
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use makima_shared::domain::TaskId;
+
+use crate::client::{Client, ClientArgs};
+use crate::render::{EventLine, Paint, json_line, output_line};
+use crate::watch::{self, Show};
+
+/// Whose output to print.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without -f it prints what there is and exits with 0; with -f it follows the task to its end and \
+                        exits with 0 only if it ended done or merged."
+)]
+pub(super) struct LogsArgs {
+    /// The task: its id, or the last 4 or more digits of it
+    id: String,
+
+    /// Go on until the task has ended, and show its changes too (on standard error)
+    #[arg(short, long)]
+    follow: bool,
+
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
+    let client = args.client.connect()?;
+    Paint::for_stdout();
+    let task = client.resolve(&args.id).await?;
+    if !args.follow {
+        return print(&client, task, args.client.json).await;
+    }
+    let show = if args.client.json { Show::Json } else { Show::Everything };
+    let watching = async {
+        let end = watch::watch(&client, task, show, false).await?;
+        Ok(watch::exit_code([end]))
+    };
+    watch::until_interrupted(watching).await
+}
+
+async fn print(client: &Client, task: TaskId, json: bool) -> anyhow::Result<ExitCode> {
+    let raw = !io::stdout().is_terminal();
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut after = 0;
+    loop {
+        let page = client.output(task, after).await?;
+        if page.lines.is_empty() {
+            break;
+        }
+        after = page.next_after;
+        for line in &page.lines {
+            if json {
+                writeln!(out, "{}", json_line(line)?)?;
+            } else if let EventLine::Output { text, partial } = output_line(line, raw) {
+                write!(out, "{text}{}", if partial { "" } else { "\n" })?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

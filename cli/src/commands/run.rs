@@ -1,0 +1,230 @@
+//! `makima run`
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use makima_shared::domain::{Agent, CompletionAction, Task, TaskId, TaskSubmission, is_hidden};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::client::{Client, ClientArgs};
+use crate::failure::UsageError;
+use crate::render::{self, Paint, one_line};
+use crate::settings::key_value;
+use crate::watch::{self, Show};
+
+/// The longest name, in characters.
+const NAME_CHARS: usize = 200;
+
+/// The task to submit.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Prints the id of the task. With --wait it shows the task to its end instead, and exits with 0 \
+                        only if it ended done or merged."
+)]
+pub(super) struct RunArgs {
+    /// What to do, in words; - reads it from standard input
+    plan: String,
+
+    /// The repository: a URL, user@host:path, or a directory of the workers' machine
+    #[arg(long, value_name = "PATH_OR_URL")]
+    repo: String,
+
+    #[arg(
+        long,
+        value_name = "SHELL_LINE",
+        help = "The agent, as a line for sh; it finds the plan on its standard input and in $MAKIMA_PLAN",
+        required_unless_present = "agent_argv",
+        conflicts_with = "agent_argv"
+    )]
+    agent_cmd: Option<String>,
+
+    /// The agent, as a program and its arguments: repeat it for each of them
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    agent_argv: Vec<String>,
+
+    /// What to call the task (default: the first line of the plan)
+    #[arg(long)]
+    name: Option<String>,
+
+    /// The branch to start from (default: the repository's own default)
+    #[arg(long)]
+    branch: Option<String>,
+
+    /// The branch to push the result to (default: makima/SHORTID-NAME)
+    #[arg(long, conflicts_with = "no_push")]
+    target: Option<String>,
+
+    /// Keep the result in the last checkpoint alone
+    #[arg(long)]
+    no_push: bool,
+
+    /// A task that must be done before this one. May be repeated
+    #[arg(long, value_name = "ID")]
+    after: Vec<String>,
+
+    /// 0 to 100; higher goes first (default: 50)
+    #[arg(long, value_name = "N")]
+    priority: Option<i16>,
+
+    /// How often it is tried again after a failure (default: 3)
+    #[arg(long, value_name = "N")]
+    max_retries: Option<i16>,
+
+    /// How long one attempt may take, in seconds (default: no limit)
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<i32>,
+
+    /// How often its work is saved, in seconds (default: 30)
+    #[arg(long, value_name = "SECONDS")]
+    checkpoint_interval: Option<i32>,
+
+    /// A variable for the agent's environment. May be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    env: Vec<(String, String)>,
+
+    /// Sent with the task: the same key and task make one task, however often they are sent (default: a random one)
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+
+    /// Show the task to its end
+    #[arg(long)]
+    wait: bool,
+
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let client = args.client.connect()?;
+    Paint::for_stdout();
+    let after = client.resolve_all(&args.after).await?;
+    let key = args.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let (wait, json) = (args.wait, args.client.json);
+    let submission = args.submission(after)?;
+    let answer = client.submit(&submission, &key).await?;
+    if wait {
+        return watch::until_interrupted(show(&client, answer, json)).await;
+    }
+    if json {
+        writeln!(io::stdout(), "{}", render::json(&answer)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let task: Task = client.read(answer)?;
+    writeln!(io::stdout(), "{}", task.id)?;
+    if io::stdout().is_terminal() {
+        let short = task.id.short();
+        writeln!(io::stderr(), "submitted; `makima logs -f {short}` follows it")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a task to its end.
+async fn show(client: &Client, answer: Value, json: bool) -> anyhow::Result<ExitCode> {
+    let task: Task = client.read(answer)?;
+    let show = if json { Show::Changes } else { Show::Everything };
+    writeln!(io::stderr(), "-- task {} ({})", task.id.short(), task.id)?;
+    let end = watch::watch(client, task.id, show, true).await?;
+    let last = client.task_json(task.id).await?;
+    if json {
+        writeln!(io::stdout(), "{}", render::json(&last)?)?;
+    } else {
+        let task: Task = client.read(last)?;
+        if let (Some(branch), Some(commit)) = (task.result_branch, task.result_commit) {
+            let commit: String = one_line(&commit).chars().take(12).collect();
+            writeln!(io::stderr(), "-- result: {} at {commit}", one_line(&branch))?;
+        }
+        if let Some(problem) = task.completion_error {
+            writeln!(io::stderr(), "-- the result is not pushed: {}", one_line(&problem))?;
+        }
+    }
+    Ok(watch::exit_code([end]))
+}
+
+impl RunArgs {
+    fn submission(self, depends_on: Vec<TaskId>) -> anyhow::Result<TaskSubmission> {
+        let plan = if self.plan == "-" { read_plan()? } else { self.plan };
+        let argv = match self.agent_cmd {
+            Some(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
+            None => self.agent_argv,
+        };
+        Ok(TaskSubmission {
+            name: self.name.unwrap_or_else(|| first_line(&plan)),
+            plan,
+            description: None,
+            repository_url: repository(&self.repo)?,
+            base_branch: self.branch,
+            target_branch: self.target,
+            agent: Agent::Command { argv },
+            priority: self.priority,
+            depends_on,
+            parent_task_id: None,
+            max_retries: self.max_retries,
+            timeout_secs: self.timeout,
+            checkpoint_interval_secs: self.checkpoint_interval,
+            run_at: None,
+            env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
+            completion_action: if self.no_push { CompletionAction::None } else { CompletionAction::Push },
+        })
+    }
+}
+
+fn read_plan() -> anyhow::Result<String> {
+    let mut plan = String::new();
+    io::stdin().read_to_string(&mut plan).context("cannot read the plan from standard input")?;
+    Ok(plan)
+}
+
+/// Makes a name of the plan's first line that has words.
+fn first_line(plan: &str) -> String {
+    let seen = |line: &str| one_line(line).chars().filter(|c| !is_hidden(*c)).take(NAME_CHARS).collect();
+    plan.lines().map(seen).find(|line: &String| !line.is_empty()).unwrap_or_default()
+}
+
+/// Makes a path of this machine absolute, and leaves addresses alone.
+fn repository(text: &str) -> anyhow::Result<String> {
+    let path = Path::new(text);
+    if text.contains("://") || path.is_absolute() && !path.exists() {
+        return Ok(text.to_owned());
+    }
+    if path.exists() {
+        let path = path.canonicalize().with_context(|| format!("cannot resolve {text}"))?;
+        let path = path.into_os_string().into_string();
+        return path.map_err(|path| UsageError(format!("{} is no Unicode", path.display())).into());
+    }
+    // user@host:path. A path would have its slash before the colon.
+    let (before, _) = text.split_once(':').unwrap_or((text, ""));
+    if text.contains(':') && !before.contains('/') {
+        return Ok(text.to_owned());
+    }
+    Err(UsageError(format!("--repo {text}: there is no such directory here, and it is no URL")).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_names_its_task() {
+        assert_eq!(first_line("\n  Tidy\tup \nthen rest"), "Tidy up");
+        assert_eq!(
+            first_line("\u{feff}Tidy\u{2028}up \u{1f469}\u{200d}\u{1f4bb}"),
+            "Tidy up \u{1f469}\u{1f4bb}"
+        );
+        assert_eq!(first_line(&"x".repeat(300)).len(), NAME_CHARS);
+    }
+
+    #[test]
+    fn paths_become_absolute_and_addresses_stay() {
+        for address in ["https://host/a.git", "git@host:a/b.git", "/nowhere/at/all"] {
+            assert_eq!(repository(address).unwrap(), address);
+        }
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(repository(".").unwrap(), here.to_str().unwrap());
+        assert!(repository("no/such/directory").unwrap_err().is::<UsageError>());
+    }
+}

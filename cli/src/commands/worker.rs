@@ -1,0 +1,69 @@
+//! `makima worker`
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use makima_shared::config::WorkerConfig;
+use makima_worker::shim;
+
+use crate::directories;
+use crate::role::{self, RoleArgs};
+
+/// Flags of a worker.
+#[derive(Args, Debug)]
+pub(super) struct WorkerArgs {
+    #[command(flatten)]
+    role: RoleArgs,
+
+    /// What people call it (default: the host's name and the process id)
+    #[arg(long)]
+    name: Option<String>,
+
+    /// How many tasks it runs at once
+    #[arg(long, value_name = "N")]
+    slots: Option<String>,
+
+    /// Where repository copies and workspaces lie (default: /var/lib/makima/worker for root, else below
+    /// ~/.local/share)
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+
+    /// How long it holds its tasks without a beat, in milliseconds
+    #[arg(long, value_name = "MS")]
+    lease_ms: Option<String>,
+
+    /// How often it renews its lease, in milliseconds
+    #[arg(long, value_name = "MS")]
+    beat_ms: Option<String>,
+}
+
+pub(super) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+    let source = args
+        .role
+        .settings
+        .source()
+        .flag("worker.name", args.name)
+        .flag("worker.slots", args.slots)
+        .flag("worker.data_dir", args.data_dir)
+        .flag("worker.lease_ms", args.lease_ms)
+        .flag("worker.beat_ms", args.beat_ms);
+    let mut role = role::prepare("worker", &source, args.role.exit_with_parent)?;
+    fill_in(&mut role.config.worker)?;
+    let executable = shim::own_executable().context("cannot find the makima executable for agents")?;
+    makima_worker::run(role.config, executable, role.store, role.queue, role.shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fills in what depends on the machine.
+fn fill_in(config: &mut WorkerConfig) -> anyhow::Result<()> {
+    if config.name.is_empty() {
+        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        config.name = format!("{}-{}", host.unwrap_or_else(|_| "worker".to_owned()), std::process::id());
+    }
+    if config.data_dir.as_os_str().is_empty() {
+        config.data_dir = directories::default_worker()?;
+    }
+    config.data_dir = std::path::absolute(&config.data_dir)?;
+    Ok(())
+}

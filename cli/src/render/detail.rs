@@ -1,0 +1,154 @@
+//! One task, with everything around it.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use console::style;
+use makima_shared::domain::{Agent, Attempt, AttemptOutcome, Checkpoint, DependencyState, Task, TaskSummary};
+
+use super::lists::lines_changed;
+use super::table::{Column, table};
+use super::time::{ago, at, span};
+use super::{one_line, plain, status};
+use crate::client::TaskDetail;
+
+/// Fields in lines of `name  value`; those without a value are left out.
+#[derive(Default)]
+struct Fields(String);
+
+impl Fields {
+    fn add(&mut self, name: &str, value: impl Into<Option<String>>) {
+        if let Some(value) = value.into() {
+            // Writing to a string does not fail.
+            let _ = writeln!(self.0, "{}  {value}", style(format!("{name:<11}")).dim());
+        }
+    }
+}
+
+/// Shows a task.
+pub(crate) fn task_detail(detail: &TaskDetail, now: DateTime<Utc>, width: Option<usize>) -> String {
+    let TaskDetail { task, dependencies, attempts, subtasks, last_checkpoint, waiting_for } = detail;
+    let mut text = format!("{}  {}\n", style(one_line(&task.name)).bold(), status(task.status));
+    let mut fields = Fields::default();
+    standing(&mut fields, task, waiting_for.as_deref(), now);
+    request(&mut fields, task);
+    result(&mut fields, task, last_checkpoint.as_ref(), now);
+    text.push_str(&fields.0);
+    let section = |title: &str, body: String| {
+        if body.is_empty() { body } else { format!("\n{}\n{body}", style(title).bold()) }
+    };
+    text.push_str(&section("Depends on", dependencies.iter().map(dependency_line).collect()));
+    text.push_str(&section("Subtasks", subtasks.iter().map(subtask_line).collect()));
+    if !attempts.is_empty() {
+        text.push_str(&section("Attempts", attempt_table(attempts, now, width)));
+        text.push_str(&attempts.iter().filter_map(attempt_error).collect::<String>());
+    }
+    let plan = plain(&task.plan);
+    let plan = plan.trim_end().lines().fold(String::new(), |text, line| text + "  " + line + "\n");
+    text.push_str(&section("Plan", plan));
+    text
+}
+
+fn standing(fields: &mut Fields, task: &Task, waiting_for: Option<&str>, now: DateTime<Utc>) {
+    fields.add("id", task.id.to_string());
+    fields.add("waits for", waiting_for.map(one_line));
+    let why = match (&task.status_code, &task.status_message) {
+        (Some(code), Some(message)) => Some(format!("{}: {}", one_line(code), one_line(message))),
+        (code, message) => code.as_deref().or(message.as_deref()).map(one_line),
+    };
+    fields.add("because", why);
+    fields.add("submitted", at(task.created_at, now));
+    fields.add("not before", task.run_at.map(|time| at(time, now)));
+    let took = |end: DateTime<Utc>| {
+        format!("{}, {} after its submission", at(end, now), span(end - task.created_at))
+    };
+    fields.add("ended", task.finished_at.map(took));
+    fields.add("retries", format!("{} of {}", task.retry_count, task.max_retries));
+}
+
+fn request(fields: &mut Fields, task: &Task) {
+    let branch = task.base_branch.as_deref().map(|branch| format!(" at {}", one_line(branch)));
+    fields.add("repository", format!("{}{}", one_line(&task.repository_url), branch.unwrap_or_default()));
+    fields.add("agent", agent(&task.agent));
+    let timeout = task.timeout_secs.map(|secs| format!(", at most {secs} s"));
+    let interval = task.checkpoint_interval_secs;
+    fields.add("limits", format!("a checkpoint every {interval} s{}", timeout.unwrap_or_default()));
+    fields.add("priority", task.priority.to_string());
+    let env = task.env.iter().map(|(name, value)| one_line(&format!("{name}={value}"))).collect::<Vec<_>>();
+    fields.add("environment", (!env.is_empty()).then(|| env.join(" ")));
+}
+
+fn agent(agent: &Agent) -> String {
+    match agent {
+        Agent::Command { argv } => one_line(&argv.join(" ")),
+    }
+}
+
+fn result(fields: &mut Fields, task: &Task, checkpoint: Option<&Checkpoint>, now: DateTime<Utc>) {
+    let saved = |checkpoint: &Checkpoint| {
+        let Checkpoint { number, files_changed, created_at, .. } = checkpoint;
+        let files = if *files_changed == 1 { "1 file".to_owned() } else { format!("{files_changed} files") };
+        format!("number {number}, {files}, {}, {}", lines_changed(checkpoint), ago(*created_at, now))
+    };
+    fields.add("checkpoint", checkpoint.map(saved));
+    fields.add(
+        "branch",
+        task.result_branch.as_deref().map(|branch| style(one_line(branch)).green().to_string()),
+    );
+    fields.add("commit", task.result_commit.as_deref().map(one_line));
+    fields.add(
+        "not pushed",
+        task.completion_error.as_deref().map(|words| style(one_line(words)).red().to_string()),
+    );
+}
+
+fn dependency_line(parent: &DependencyState) -> String {
+    format!("  {}  {}  {}\n", parent.id.short(), status(parent.status), one_line(&parent.name))
+}
+
+fn subtask_line(task: &TaskSummary) -> String {
+    format!("  {}  {}  {}\n", task.id.short(), status(task.status), one_line(&task.name))
+}
+
+fn attempt_table(attempts: &[Attempt], now: DateTime<Utc>, width: Option<usize>) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::right("TRY"),
+        Column::flexible("WORKER"),
+        Column::left("OUTCOME"),
+        Column::right("EXIT"),
+        Column::left("RESUMED FROM"),
+        Column::left("TOOK"),
+    ];
+    let row = |attempt: &Attempt| {
+        vec![
+            attempt.epoch.to_string(),
+            one_line(&attempt.worker_name),
+            outcome(attempt.outcome),
+            attempt.exit_code.map(|code| code.to_string()).unwrap_or_default(),
+            attempt.resumed_from.map_or_else(String::new, |number| format!("checkpoint {number}")),
+            span(attempt.ended_at.unwrap_or(now) - attempt.claimed_at),
+        ]
+    };
+    table(&COLUMNS, &attempts.iter().map(row).collect::<Vec<_>>(), width)
+}
+
+fn outcome(outcome: Option<AttemptOutcome>) -> String {
+    let Some(outcome) = outcome else { return style("under way").blue().to_string() };
+    let bad = |words| style(words).red().to_string();
+    match outcome {
+        AttemptOutcome::Completed => style("completed").green().to_string(),
+        AttemptOutcome::HandedBack => "handed back".to_owned(),
+        AttemptOutcome::Cancelled => "cancelled".to_owned(),
+        AttemptOutcome::AgentFailed => bad("agent failed"),
+        AttemptOutcome::TimedOut => bad("timed out"),
+        AttemptOutcome::PreparationFailed => bad("not prepared"),
+        AttemptOutcome::WorkerLost => bad("worker lost"),
+        AttemptOutcome::WorkspaceLost => bad("workspace lost"),
+    }
+}
+
+fn attempt_error(attempt: &Attempt) -> Option<String> {
+    let message = one_line(attempt.error_message.as_deref()?);
+    let code = attempt.error_code.as_deref().map(one_line).unwrap_or_default();
+    Some(format!("  try {}: {} {message}\n", attempt.epoch, style(code).red()))
+}

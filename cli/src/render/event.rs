@@ -1,0 +1,105 @@
+//! One event of a task's history.
+
+use console::{Style, style};
+use makima_shared::domain::{EventKind, StatusChange, TaskEvent};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{one_line, plain, status_for_stderr};
+
+/// Where a line belongs: what the agent wrote is the product, all else is talk about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EventLine {
+    /// Standard output. A partial line goes on with the next one of its kind.
+    Output { text: String, partial: bool },
+    /// Standard error.
+    Talk(String),
+}
+
+/// Puts an event into a line; `raw` as for [`output_line`].
+pub(crate) fn event_line(event: &TaskEvent, raw: bool) -> EventLine {
+    match event.kind {
+        EventKind::Output => output_line(&event.data, raw),
+        EventKind::Status => EventLine::Talk(status_change(event)),
+        EventKind::Checkpoint => {
+            let number = event.data.get("number").and_then(Value::as_i64);
+            let words =
+                number.map_or_else(|| "a checkpoint".to_owned(), |number| format!("checkpoint {number}"));
+            EventLine::Talk(talk().apply_to(format!("-- {words} is stored")).to_string())
+        }
+        EventKind::Notice => EventLine::Talk(notice(&event.data)),
+    }
+}
+
+fn talk() -> Style {
+    Style::new().for_stderr().dim()
+}
+
+fn text<'a>(data: &'a Value, name: &str) -> &'a str {
+    data.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Puts a line of the agent, `{"stream", "text", "partial"}`, into one of ours. `raw` leaves its text as it is, for
+/// programs that read it.
+pub(crate) fn output_line(data: &Value, raw: bool) -> EventLine {
+    let partial = data.get("partial").and_then(Value::as_bool).unwrap_or_default();
+    let line = text(data, "text");
+    let text = if raw {
+        line.to_owned()
+    } else if text(data, "stream") == "stderr" {
+        style(plain(line)).yellow().to_string()
+    } else {
+        plain(line).into_owned()
+    };
+    EventLine::Output { text, partial }
+}
+
+fn status_change(event: &TaskEvent) -> String {
+    let Ok(change) = StatusChange::deserialize(&event.data) else {
+        return talk().apply_to("-- a change of status").to_string();
+    };
+    let words = [text(&event.data, "code"), text(&event.data, "message")].map(one_line);
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let epoch = match event.epoch.number() {
+        ..2 => String::new(),
+        number => format!(" (try {number})"),
+    };
+    let because = if words.is_empty() { String::new() } else { format!(": {}", words.join(": ")) };
+    format!("{} {}{}", talk().apply_to("--"), status_for_stderr(change.to), talk().apply_to(epoch + &because))
+}
+
+fn notice(data: &Value) -> String {
+    let words = format!("-- {}: {}", one_line(text(data, "code")), one_line(text(data, "message")));
+    Style::new().for_stderr().yellow().apply_to(words).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use makima_shared::domain::Epoch;
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: EventKind, epoch: i64, data: Value) -> TaskEvent {
+        TaskEvent { sequence: 1, epoch: Epoch::from(epoch), kind, data, created_at: DateTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn the_agents_text_is_output_and_all_else_is_talk() {
+        let line = event(EventKind::Output, 1, json!({"stream": "stdout", "text": "a\u{1b}[2Jb"}));
+        let output = |text: &str| EventLine::Output { text: text.to_owned(), partial: false };
+        assert_eq!(event_line(&line, false), output("ab"));
+        assert_eq!(event_line(&line, true), output("a\u{1b}[2Jb"));
+        let change = json!({
+            "transition": "retried", "from": "running", "to": "pending", "code": "WORKER_LOST", "message": "its lease\nran out",
+        });
+        let expected = "-- pending (try 2): WORKER_LOST: its lease ran out";
+        assert_eq!(
+            event_line(&event(EventKind::Status, 2, change), false),
+            EventLine::Talk(expected.to_owned())
+        );
+        let stored = event(EventKind::Checkpoint, 1, json!({"number": 3}));
+        assert_eq!(event_line(&stored, false), EventLine::Talk("-- checkpoint 3 is stored".to_owned()));
+    }
+}

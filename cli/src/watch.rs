@@ -1,0 +1,134 @@
+//! Shows tasks while they run, to their end.
+//!
+//! Agents' output goes to standard output. Everything about it goes to standard error: on a terminal with a line that
+//! moves (status and elapsed time), elsewhere as a line per change.
+
+mod progress;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use futures_util::{StreamExt, stream};
+use makima_shared::domain::{EventKind, TaskEvent, TaskId, TaskStatus};
+use nix::sys::signal::Signal;
+
+use crate::client::{Client, Follow, Followed};
+use crate::failure;
+use crate::render::{self, EventLine, event_line};
+use progress::Progress;
+
+/// How many tasks are followed at once; what follows later ends no later for it.
+const STREAMS: usize = 16;
+
+/// What of a task is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Output and changes, for people.
+    Everything,
+    /// Each event as one line of JSON.
+    Json,
+    /// Changes on standard error, nothing on standard output.
+    Changes,
+}
+
+/// Follows one task to its end and returns where it ended. With `known` the API was there a moment ago.
+pub(crate) async fn watch(
+    client: &Client,
+    task: TaskId,
+    show: Show,
+    known: bool,
+) -> anyhow::Result<TaskStatus> {
+    let mut progress = Progress::start(&task.short(), show != Show::Json);
+    let raw = !io::stdout().is_terminal();
+    let mut follow = Follow::new(client, task, known);
+    let mut connected = true;
+    while let Some(step) = follow.next().await? {
+        match step {
+            Followed::Event(event) => {
+                connected = true;
+                show_event(&mut progress, &event, show, raw)?;
+            }
+            // Once is enough, however often it fails.
+            Followed::Interrupted(reason) => {
+                if std::mem::take(&mut connected) {
+                    progress.talk(&format!("-- {reason}; trying again"))?;
+                }
+            }
+        }
+        if let Some(status) = follow.status() {
+            progress.status(status);
+        }
+    }
+    progress.finish()?;
+    match follow.status() {
+        Some(status) => Ok(status),
+        None => Ok(client.task(task).await?.task.status),
+    }
+}
+
+fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, raw: bool) -> anyhow::Result<()> {
+    if show == Show::Json {
+        writeln!(io::stdout().lock(), "{}", render::json_line(event)?)?;
+        return Ok(());
+    }
+    if show == Show::Changes && event.kind != EventKind::Status {
+        return Ok(());
+    }
+    match event_line(event, raw) {
+        EventLine::Output { text, partial } => progress.output(&text, partial)?,
+        EventLine::Talk(line) => progress.talk(&line)?,
+    }
+    Ok(())
+}
+
+/// Waits for all tasks and returns where each ended, in the order in which they end.
+pub(crate) async fn watch_all(
+    client: &Client,
+    tasks: &[TaskId],
+) -> anyhow::Result<Vec<(TaskId, TaskStatus)>> {
+    let mut progress = Progress::start(&format!("0 of {} ended", tasks.len()), true);
+    let mut ended = Vec::with_capacity(tasks.len());
+    let mut ends =
+        stream::iter(tasks.iter().copied().map(|task| end_of(client, task))).buffer_unordered(STREAMS);
+    while let Some(end) = ends.next().await {
+        let (task, status) = end?;
+        ended.push((task, status));
+        progress.talk(&format!("{} {}", task.short(), render::status_for_stderr(status)))?;
+        progress.label(&format!("{} of {} ended", ended.len(), tasks.len()));
+    }
+    progress.finish()?;
+    Ok(ended)
+}
+
+async fn end_of(client: &Client, task: TaskId) -> anyhow::Result<(TaskId, TaskStatus)> {
+    let detail = client.task(task).await?;
+    if detail.task.status.is_terminal() {
+        return Ok((task, detail.task.status));
+    }
+    let mut follow = Follow::new(client, task, true);
+    while follow.next().await?.is_some() {}
+    match follow.status() {
+        Some(status) => Ok((task, status)),
+        None => Ok((task, client.task(task).await?.task.status)),
+    }
+}
+
+/// Returns the exit code for where tasks ended: 0 only if all ended well.
+pub(crate) fn exit_code(ends: impl IntoIterator<Item = TaskStatus>) -> ExitCode {
+    let well = ends.into_iter().all(|status| TaskStatus::SATISFIED.contains(&status));
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Carries out what watches tasks, until Ctrl-C: that ends the watching, not the tasks.
+pub(crate) async fn until_interrupted(
+    watching: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        end = watching => end,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            writeln!(io::stderr(), "\nno longer watching; what runs goes on, and `makima stop ID` stops it")?;
+            Ok(failure::ended_by(Signal::SIGINT))
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Whole stacks of real processes: `makima up` with its servers, roles, shims and agents, and what becomes of tasks when
+//! those are killed, frozen, wiped or fed nonsense.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod drain;
+mod everything_killed;
+mod frozen_worker;
+mod killed_worker;
+mod main_job;
+mod process_tree;
+mod redis_wiped;
+mod repository;
+mod stack;
