@@ -16,6 +16,9 @@ mod run_agent;
 mod threads;
 
 pub(crate) use prepare::chain;
+pub(crate) use threads::Threads;
+
+use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
@@ -27,6 +30,10 @@ use crate::Context;
 use crate::hints;
 use crate::pool::Life;
 use crate::process::AgentEnd;
+
+/// How long the store is left alone after it failed, doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How an attempt ends.
 #[derive(Debug)]
@@ -90,7 +97,7 @@ impl Attempt<'_> {
     where
         F: Future<Output = Result<Fenced<T>, StoreError>>,
     {
-        let mut pause = std::time::Duration::from_millis(50);
+        let mut pause = FIRST_PAUSE;
         loop {
             let answer = tokio::select! {
                 biased;
@@ -104,7 +111,7 @@ impl Attempt<'_> {
                         () = self.revoked() => return Ok(Fenced::Stale),
                         () = sleep(pause) => {} // why: back-off before the next try
                     }
-                    pause = (pause * 2).min(std::time::Duration::from_secs(1));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 answer => return answer,
             }

@@ -12,7 +12,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, End, Threads};
 use crate::hints;
 use crate::workspace::{
     Patch, PatchError, PatchLimits, Snapshot, SnapshotError, Workspace, make_patch, snapshot,
@@ -54,7 +54,7 @@ enum CheckpointError {
     #[error("it could not be stored")]
     Store(#[from] StoreError),
     #[error("it panicked")]
-    Panic(#[from] tokio::task::JoinError),
+    Panic,
     #[error("the tree cannot be read to its end")]
     Stuck(#[from] Elapsed),
 }
@@ -102,9 +102,7 @@ impl<'a> Checkpointer<'a> {
             gzip_bytes: self.attempt.context().config.worker.max_patch_bytes,
             ..PatchLimits::default()
         };
-        let (workspace, stored) = (self.workspace.clone(), self.stored_tree.clone());
-        let making = tokio::task::spawn_blocking(move || make(&workspace, stored.as_deref(), limits));
-        let made = timeout(READ_LIMIT, making).await???;
+        let Some(made) = self.make(limits).await? else { return Ok(Taken::Over) };
         let (tree_id, patch) = match made {
             Made::Unchanged => return Ok(Taken::Saved),
             Made::Patch(snapshot, patch) => (snapshot.tree_id, patch),
@@ -123,6 +121,25 @@ impl<'a> Checkpointer<'a> {
                 hints::announce(&self.attempt.context().queue, task, written.sequence).await;
                 Ok(Taken::Saved)
             }
+        }
+    }
+
+    /// Makes the patch away from the threads that serve other attempts; none if the attempt ends meanwhile. Its git
+    /// commands are then killed, and gone before this returns.
+    async fn make(&self, limits: PatchLimits) -> Result<Option<Made>, CheckpointError> {
+        let threads = Threads::default();
+        let workspace = self.workspace.cancelled_by(threads.cancel());
+        let stored = self.stored_tree.clone();
+        let making = async {
+            Ok(timeout(READ_LIMIT, threads.run(move || make(&workspace, stored.as_deref(), limits))).await)
+        };
+        let interrupted = async {
+            self.attempt.revoked().await;
+            End::Over
+        };
+        match threads.guard(making, interrupted).await {
+            Ok(made) => Ok(Some(made?.map_err(|_panicked| CheckpointError::Panic)??)),
+            Err(_over) => Ok(None),
         }
     }
 

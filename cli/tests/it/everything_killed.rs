@@ -4,7 +4,7 @@ use super::stack::{Options, Stack, count_lines, lines_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_everything_at_once_loses_no_accepted_task() {
-    let mut stack = Stack::start_with(Options { workers: 2, slots: 2, durable: true }).await;
+    let mut stack = Stack::start_with(Options { workers: 2, slots: 2, durable: true, programs: None }).await;
     let gate = stack.shared("gate");
     let mut ids = Vec::new();
     for number in 0..20 {

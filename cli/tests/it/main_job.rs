@@ -1,7 +1,8 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use super::process_tree;
-use super::stack::Stack;
+use super::stack::{Options, Stack};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graph_runs_in_order_and_every_result_is_pushed() {
@@ -89,6 +90,33 @@ async fn a_stopped_task_ends_cancelled_with_its_agent_dead() {
     assert_eq!(stack.task(&id).await["status"], "cancelled");
     let child = stack.wait_for_end(&child).await;
     assert_eq!((&child["status"], &child["statusCode"]), (&"failed".into(), &"DEPENDENCY_FAILED".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_checkpoint_that_is_under_way() {
+    // A git whose first comparison of trees hangs, as on a disk that does.
+    let programs = tempfile::tempdir().unwrap();
+    let (git, hung) = (programs.path().join("git"), programs.path().join("hung"));
+    nix::unistd::mkfifo(&hung, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = format!(
+        "#!/bin/sh\n\
+         case \" $* \" in *' diff-tree '*) if mkdir {0}.once; then echo > {0}; sleep 1000; fi;; esac\n\
+         PATH=${{PATH#*:}} exec git \"$@\"\n",
+        hung.display()
+    );
+    fs::write(&git, script).unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+    let programs_dir = Some(programs.path().to_owned());
+    let stack =
+        Stack::start_with(Options { workers: 1, slots: 1, durable: false, programs: programs_dir }).await;
+
+    let endless =
+        stack.submit(&stack.script("endless", "echo work > work; while :; do sleep 0.1; done")).await;
+    tokio::task::spawn_blocking(move || fs::read(hung)).await.unwrap().unwrap();
+    stack.post(&format!("/mesh/tasks/{endless}/stop")).await;
+    // There is one slot, so the next task tells that the stopped one has left it.
+    let next = stack.submit(&stack.script("next", "echo work > work")).await;
+    assert_eq!(stack.wait_for_end(&next).await["status"], "done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) slots: u32,
     /// Whether PostgreSQL and Redis keep what they have confirmed when they are killed.
     pub(crate) durable: bool,
+    /// Where workers look for programs before anywhere else.
+    pub(crate) programs: Option<PathBuf>,
 }
 
 /// A running `makima up` and a client of its API.
@@ -50,7 +52,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts everything and waits until it is ready.
     pub(crate) async fn start(workers: u32, slots: u32) -> Self {
-        Self::start_with(Options { workers, slots, durable: false }).await
+        Self::start_with(Options { workers, slots, durable: false, programs: None }).await
     }
 
     /// Starts everything as told, and waits until it is ready.
@@ -88,6 +90,10 @@ impl Stack {
             command.args(["--set", setting]);
         }
         command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
+        if let Some(programs) = &self.options.programs {
+            let path = std::env::var("PATH").unwrap();
+            command.env("PATH", format!("{}:{path}", programs.display()));
+        }
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

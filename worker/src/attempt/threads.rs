@@ -12,19 +12,19 @@ use crate::git::Cancel;
 
 /// Starts blocking work and waits for it.
 #[derive(Default)]
-pub(super) struct Threads {
+pub(crate) struct Threads {
     cancel: Cancel,
     tracker: TaskTracker,
 }
 
 impl Threads {
     /// Returns what ends the git commands of this work.
-    pub(super) fn cancel(&self) -> &Cancel {
+    pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
     /// Runs what blocks; a panic in it fails the attempt, not the worker.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, End> {
@@ -40,7 +40,7 @@ impl Threads {
     }
 
     /// Carries `steps` out unless `interrupted` comes first: then their blocking work is cancelled.
-    pub(super) async fn guard<T>(
+    pub(crate) async fn guard<T>(
         &self,
         steps: impl Future<Output = Result<T, End>>,
         interrupted: impl Future<Output = End>,
