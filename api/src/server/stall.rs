@@ -30,7 +30,7 @@ impl<S> StallBound<S> {
             return written;
         }
         let bound = self.bound;
-        let standstill = self.standstill.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
+        let standstill = self.standstill.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound))); // why: the bound itself, for a client that reads nothing
         ready!(standstill.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }

@@ -159,7 +159,7 @@ impl<'a> Follow<'a> {
     }
 
     async fn rest(&mut self) {
-        sleep(self.pause).await;
+        sleep(self.pause).await; // why: back-off before the next connection
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -103,7 +103,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         for pause in RETRY_PAUSES {
             match self.json(request()).await {
-                Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
+                Err(error) if error.is_passing() => tokio::time::sleep(pause).await, // why: back-off before the next try
                 answer => return answer,
             }
         }

@@ -52,7 +52,7 @@ async fn wait_until_gone(stage: &Stage) -> Vec<Leftover> {
         if leftovers::find(stage.path()).is_empty() {
             return Vec::new();
         }
-        sleep(LEFTOVER_LOOK_EVERY).await;
+        sleep(LEFTOVER_LOOK_EVERY).await; // why: they are not our children, so nothing tells of their end
     }
     leftovers::find(stage.path())
 }

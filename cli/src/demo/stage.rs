@@ -3,18 +3,14 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use crate::directories::remove_persistently;
 use anyhow::Context;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
-use tokio::time::sleep;
 
 /// The longest parent below which the sockets of the servers still have room in a socket address.
 const LONGEST_PARENT: usize = 60;
-/// The processes of a stack that was killed may write on for a moment.
-const REMOVE_TRIES: u32 = 50;
-const REMOVE_EVERY: Duration = Duration::from_millis(100);
 
 /// A directory of the demo's own.
 pub(crate) struct Stage {
@@ -76,15 +72,7 @@ impl Stage {
 
     /// Removes the directory and tells whether it is gone.
     pub(crate) async fn remove(self) -> bool {
-        // From here on there is nothing to be kept, and what resists is tried again.
-        let path = self.dir.keep();
-        for _ in 0..REMOVE_TRIES {
-            if fs::remove_dir_all(&path).is_ok() || !path.exists() {
-                return true;
-            }
-            sleep(REMOVE_EVERY).await;
-        }
-        false
+        remove_persistently(&self.dir.keep()).await
     }
 
     /// Leaves the directory where it is and returns its path.

@@ -105,7 +105,7 @@ async fn start_again(server: &Server) -> Child {
                 tracing::error!(server = %server.name(), error = %failed, "cannot be started again yet")
             }
         }
-        sleep(pause).await;
+        sleep(pause).await; // why: back-off before the next start
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

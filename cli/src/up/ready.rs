@@ -26,7 +26,7 @@ pub(super) async fn wait(client: &Client, store: &Store, workers: &[Supervisor],
             lines.say(&format!("still waiting for {}", missing.join(", "))).await;
             tell_at += TELL_PERIOD;
         }
-        sleep(LOOK_PERIOD).await;
+        sleep(LOOK_PERIOD).await; // why: see LOOK_PERIOD
     }
 }
 

@@ -81,7 +81,7 @@ async fn free_address(address: SocketAddr, lines: &LogLines) -> anyhow::Result<S
             }
             Err(error) => return Err(error).with_context(|| format!("the API cannot listen on {address}")),
         }
-        sleep(ADDRESS_TRY_PERIOD).await;
+        sleep(ADDRESS_TRY_PERIOD).await; // why: nothing tells that an address becomes free
     }
     bail!(
         "{address} is in use by another program: choose another address with --listen, or port 0 for any free one"

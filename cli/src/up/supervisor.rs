@@ -93,7 +93,7 @@ async fn supervise(
             pause = FIRST_PAUSE;
         }
         lines.line(role.name(), &format!("{ended}; starting it again in {} ms", pause.as_millis())).await;
-        stop.run_until_cancelled(sleep(pause)).await;
+        stop.run_until_cancelled(sleep(pause)).await; // why: back-off before the next start
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

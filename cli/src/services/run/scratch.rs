@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 use tempfile::TempDir;
-use tokio::time::sleep;
 
+use crate::directories::remove_persistently;
 use crate::services::data_dir::{lock, passage_mode};
 use crate::services::error::ServicesError;
 use crate::services::orphan::{self, Traces};
@@ -17,9 +17,6 @@ use crate::services::owned::set_mode;
 const PREFIX: &str = "makima-svc-";
 /// A directory is made first and locked then; younger ones than this are left alone.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
-/// The processes of a server that was killed may write on for a moment.
-const REMOVE_TRIES: u32 = 50;
-const REMOVE_EVERY: Duration = Duration::from_millis(100);
 
 /// A directory that is locked while it is in use.
 pub(super) struct Scratch {
@@ -57,13 +54,9 @@ impl Scratch {
 }
 
 async fn remove(dir: &Path) {
-    for _ in 0..REMOVE_TRIES {
-        if fs::remove_dir_all(dir).is_ok() || !dir.exists() {
-            return;
-        }
-        sleep(REMOVE_EVERY).await;
+    if !remove_persistently(dir).await {
+        tracing::warn!(dir = %dir.display(), "cannot be removed");
     }
-    tracing::warn!(dir = %dir.display(), "cannot be removed");
 }
 
 async fn remove_abandoned(parent: &Path) {
