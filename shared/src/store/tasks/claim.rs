@@ -16,8 +16,8 @@ impl Store {
     /// can be renewed meanwhile; a claim that overtakes the end of its worker is found by `rescue`.
     ///
     /// # Errors
-    /// PostgreSQL is away. If the claim was carried out all the same, its tasks are rescued when the worker's lease ends;
-    /// a worker that cannot know must give its lease up.
+    /// PostgreSQL is away. If the claim was carried out all the same, the worker finds its tasks by
+    /// [`Store::attempts_of_worker`] and lets them go.
     pub async fn tasks_claim(
         &self,
         worker: WorkerId,
