@@ -9,6 +9,7 @@ use makima_shared::domain::{
 };
 use makima_shared::queue::Queue;
 use makima_shared::store::{Applied, ReadyTask, Store, Submitted};
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
@@ -61,7 +62,7 @@ impl Fixture {
         sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
         let options = pool.options().clone().max_connections(16);
         let pool = options.connect_lazy_with(pool.connect_options().as_ref().clone());
-        let store = Store::from_pool(pool.clone());
+        let store = testing::store(&pool);
         let prefix = format!("test-{}", Uuid::now_v7().simple());
         let queue = Queue::open(&redis_url(), &prefix).unwrap();
         let owner = store.owner_ensure("owner").await.unwrap();

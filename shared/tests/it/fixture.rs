@@ -8,6 +8,7 @@ use makima_shared::domain::{
     Transition, WorkerId, fold_statuses,
 };
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, Store, Submitted};
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -94,7 +95,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(pool: PgPool) -> Self {
-        let store = Store::from_pool(pool.clone());
+        let store = testing::store(&pool);
         let owner = store.owner_ensure(&OwnerId::new().to_string()).await.unwrap();
         Self { pool, store, owner }
     }

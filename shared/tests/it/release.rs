@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use makima_shared::domain::{EventKind, TaskId, TaskStatus, Transition};
-use makima_shared::store::Store;
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -64,7 +64,7 @@ async fn each_task_is_released_once_whoever_releases_at_once(pool: PgPool) {
         f.complete(f.run(parent).await).await;
         let mut releases = JoinSet::new();
         for _ in 0..8 {
-            let store = Store::from_pool(wide.clone());
+            let store = testing::store(&wide);
             releases.spawn(async move { store.tasks_release(None, 100).await.unwrap() });
         }
         let released: Vec<TaskId> =
