@@ -71,13 +71,9 @@ pub(crate) fn submission(name: &str) -> Value {
     })
 }
 
-pub(crate) fn redis_url() -> String {
-    std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for the tests")
-}
-
 impl Stage {
     pub(crate) async fn new(pool: PgPool) -> Self {
-        Self::over(testing::store(&pool), &redis_url()).await
+        Self::over(testing::store(&pool), &testing::redis_url()).await
     }
 
     /// An API whose Redis does not exist.

@@ -64,7 +64,7 @@ impl Fixture {
         let pool = options.connect_lazy_with(pool.connect_options().as_ref().clone());
         let store = testing::store(&pool);
         let prefix = format!("test-{}", Uuid::now_v7().simple());
-        let queue = Queue::open(&redis_url(), &prefix).unwrap();
+        let queue = Queue::open(&testing::redis_url(), &prefix).unwrap();
         let owner = store.owner_ensure("owner").await.unwrap();
         Self { pool, store, queue, owner, prefix }
     }
@@ -171,18 +171,6 @@ impl Fixture {
 
     /// Loses all that the queue has in Redis, as FLUSHALL would. Returns how many keys there were.
     pub(crate) async fn lose_redis(&self) -> usize {
-        let client = redis::Client::open(redis_url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut command = redis::cmd("KEYS");
-        let keys: Vec<String> =
-            command.arg(format!("{}:*", self.prefix)).query_async(&mut connection).await.unwrap();
-        if !keys.is_empty() {
-            redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
-        }
-        keys.len()
+        testing::redis_lose(&self.prefix).await
     }
-}
-
-fn redis_url() -> String {
-    std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for tests")
 }

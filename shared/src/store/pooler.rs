@@ -2,8 +2,14 @@
 //! with words to it, and not statements that fail at random.
 
 use std::borrow::Cow;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::Store;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The URL does not fit what it leads to.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +35,10 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn check_pooler(&self) -> Result<(), PoolerError> {
-        if self.pool.is_pooler() { self.check_statements().await } else { self.check_session().await }
+        let check = async {
+            if self.pool.is_pooler() { self.check_statements().await } else { self.check_session().await }
+        };
+        timeout(PATIENCE, check).await.unwrap_or(Ok(()))
     }
 
     /// Looks whether a direct connection has the settings that it asked for. The simple protocol is used, which every
