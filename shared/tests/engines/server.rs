@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -45,7 +46,8 @@ impl Server {
 
     /// Sends the server a command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
-        let mut connection = self.client.get_multiplexed_async_connection().await.unwrap();
+        // A busy machine may take longer than redis-rs waits for a connection.
+        let mut connection = eventually(async || self.client.get_multiplexed_async_connection().await).await;
         command.query_async(&mut connection).await.unwrap()
     }
 
@@ -78,12 +80,15 @@ impl Drop for Server {
     }
 }
 
-/// Returns a port that nobody listens on, nor on the one that Redis Cluster adds 10,000 to get.
+/// Returns a port that nobody listens on, nor on the one that Redis Cluster adds 10,000 to get. No other test gets it, so
+/// that no node of a cluster comes upon one of another, and both lie below those that the system gives to clients.
 pub(crate) fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = u16::try_from(std::process::id() % 10_000).unwrap();
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let bus = port.checked_add(10_000);
-        if bus.is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+        let port = 12_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if is_free(port) && is_free(port + 10_000) {
             return port;
         }
     }
