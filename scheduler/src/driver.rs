@@ -10,22 +10,36 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::report::{ReconcileError, Report};
-use crate::tasks::{fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue};
+use crate::tasks::{
+    fail_blocked, give_slots, promote_due, prune_patches, recount, relax_exclusions, release, requeue_lost,
+    requeue_wiped, rescue,
+};
 use crate::{Context, wake};
 
+/// How often all queued tasks are looked for in Redis, not only the newest.
+const REQUEUE_ALL_PERIOD: Duration = Duration::from_secs(15);
+/// How often what a version before this one wrote is looked for.
+const RECOUNT_PERIOD: Duration = Duration::from_secs(15);
 /// How often expired patches are looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Runs everything until the term ends. Asks for the proof of leadership, because none of it is for two at once.
 pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &CancellationToken) {
     let sweep = context.config.sweep;
-    let ended = Notify::new();
+    let signals = &context.signals;
     tokio::join!(
-        wake::run(context, &ended, term),
-        periodically("release", sweep, None, term, || release::run_once(context, None)),
-        periodically("fail_blocked", sweep, Some(&ended), term, || fail_blocked::run_once(context)),
+        wake::run(context, term),
+        periodically("release", sweep, Some(&signals.release), term, || release::run_once(context)),
+        periodically("fail_blocked", sweep, Some(&signals.fail_blocked), term, || fail_blocked::run_once(
+            context
+        )),
+        periodically("give_slots", sweep, Some(&signals.give_slots), term, || give_slots::run_once(context)),
+        periodically("promote_due", sweep / 4, None, term, || promote_due::run_once(context)),
         periodically("rescue", sweep / 2, None, term, || rescue::run_once(context)),
-        periodically("requeue_lost", sweep * 2, None, term, || requeue_lost::run_once(context)),
+        periodically("requeue_wiped", sweep / 2, None, term, || requeue_wiped::run_once(context)),
+        periodically("requeue_recent", sweep * 2, None, term, || requeue_lost::recent(context)),
+        periodically("requeue_all", REQUEUE_ALL_PERIOD, None, term, || requeue_lost::all(context)),
+        periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
     );

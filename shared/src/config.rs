@@ -100,6 +100,8 @@ pub struct WorkerConfig {
     pub name: String,
     /// How many tasks it runs at once.
     pub slots: u32,
+    /// What it offers to tasks that ask for it.
+    pub labels: Vec<String>,
     /// Where repository copies and workspaces lie.
     pub data_dir: PathBuf,
     /// How long the worker holds its tasks without a beat.
@@ -178,6 +180,7 @@ impl Config {
                 max_output_bytes: read.number("worker.max_output_bytes"),
                 max_patch_bytes: read.number("checkpoint.max_patch_bytes"),
                 keep_patches: Duration::from_secs(read.number::<u64>("checkpoint.keep_days") * 24 * 3600),
+                labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
                 allow_local_repositories,
                 retry,

@@ -3,11 +3,15 @@
 //! Pure data and rules. Nothing here performs input or output.
 
 mod agent;
+mod bulk;
 mod checkpoint;
+mod dependency;
 mod event;
 mod git_names;
 mod hidden;
 mod ids;
+mod labels;
+mod limits;
 mod retry;
 mod status;
 mod submission;
@@ -16,11 +20,15 @@ mod transition;
 mod worker;
 
 pub use agent::Agent;
+pub use bulk::BulkSubmission;
 pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
+pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};
 pub use hidden::is_hidden;
-pub use ids::{ApiKeyId, Epoch, OwnerId, TaskId, WorkerId};
+pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, TaskId, WorkerId};
+pub use labels::{MAX_LABELS, is_label, sorted_labels};
+pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
 pub use retry::RetryPolicy;
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};

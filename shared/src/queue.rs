@@ -14,10 +14,11 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client};
 
+pub use dispatch::MAX_CLAIM;
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
-pub use wake::WakeCalls;
+pub use wake::{WakeCall, WakeCalls};
 
 /// How long Redis may take to answer before the hint is given up.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -25,7 +25,8 @@ pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
 pub use tasks::{
-    Applied, LostAttempt, Moved, ReadyTask, SubmitError, Submitted, TaskFilter, TaskPage, WaitingFacts,
+    AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
+    Submitted, TaskFilter, TaskPage, WaitingFacts,
 };
 
 /// The schema's migrations, part of the binary.

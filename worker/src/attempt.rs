@@ -18,6 +18,7 @@ mod threads;
 pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
@@ -27,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::Context;
-use crate::hints;
 use crate::pool::Life;
 use crate::process::AgentEnd;
 
@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How an attempt ends.
 #[derive(Debug)]
-pub(crate) enum End {
+pub enum End {
     /// The agent ended well; this is what came of it.
     Completed(TaskResult),
     /// It failed.
@@ -54,9 +54,9 @@ impl End {
     }
 }
 
-/// What the steps of an attempt share.
+/// A task that was claimed, and what the steps of its attempt share.
 #[derive(Clone, Copy)]
-pub(crate) struct Attempt<'a> {
+pub struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
@@ -80,15 +80,16 @@ impl Attempt<'_> {
     }
 
     /// Makes a move of this attempt.
-    pub(crate) async fn transition(&self, transition: &Transition) -> Result<Fenced<Moved>, StoreError> {
-        let store = &self.context().store;
-        self.insist(|| async {
-            Ok(match store.task_transition(self.task.id, transition).await? {
-                Applied::Moved(moved) => Fenced::Accepted(moved),
-                Applied::Refused => Fenced::Stale,
-            })
+    pub(crate) async fn transition(&self, transition: Transition) -> Result<Fenced<Moved>, StoreError> {
+        let applied = tokio::select! {
+            biased;
+            () = self.revoked() => return Ok(Fenced::Stale),
+            applied = self.life.moves.apply(self.task.id, transition) => applied?,
+        };
+        Ok(match applied {
+            Applied::Moved(moved) => Fenced::Accepted(moved),
+            Applied::Refused => Fenced::Stale,
         })
-        .await
     }
 
     /// Asks the store until it answers. PostgreSQL being away is no reason to fail a task: the attempt waits for it, as
@@ -119,12 +120,28 @@ impl Attempt<'_> {
     }
 }
 
+/// What carries attempts out, up to their end, which it returns. The store is told by whoever asked.
+pub trait Runner: Send + Sync {
+    /// Carries one attempt out.
+    fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Pin<Box<dyn Future<Output = End> + Send + 'a>>;
+}
+
+/// Runs the agent that each task asks for, in a workspace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AgentRunner;
+
+impl Runner for AgentRunner {
+    fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Pin<Box<dyn Future<Output = End> + Send + 'a>> {
+        Box::pin(carry_out(attempt))
+    }
+}
+
 /// Carries an attempt out, to whatever end, and tells the store.
 pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
     let attempt = Attempt { life, task, over };
     async {
-        let end = carry_out(&attempt).await;
+        let end = life.context.runner.run(&attempt).await;
         conclude(&attempt, end).await;
     }
     .instrument(span)
@@ -179,18 +196,12 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
         End::HandedBack => Transition::handed_back(task.epoch),
         End::Over => return info!("over: somebody else's word"),
     };
-    match apply(attempt, &transition).await {
-        Ok(()) => {}
-        Err(error @ StoreError::Unavailable(_)) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be told");
-        }
-        Err(error) => {
-            // PostgreSQL takes no offence at a reason of our own, so the attempt ends all the same.
-            tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be stored as it is");
-            let message = "the attempt's end could not be stored";
-            let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
-            let _ = apply(attempt, &failed(attempt, failure)).await;
-        }
+    if let Err(error) = apply(attempt, transition).await {
+        // PostgreSQL takes no offence at a reason of our own, so the attempt ends all the same.
+        tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be stored as it is");
+        let message = "the attempt's end could not be stored";
+        let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
+        let _ = apply(attempt, failed(attempt, failure)).await;
     }
 }
 
@@ -200,13 +211,11 @@ fn failed(attempt: &Attempt<'_>, failure: Failure) -> Transition {
     Transition::attempt_failed(task.epoch, failure, task.retry_count, task.max_retries, policy)
 }
 
-/// Applies the last transition of an attempt, and gives the hints that follow from it.
-async fn apply(attempt: &Attempt<'_>, transition: &Transition) -> Result<(), StoreError> {
+/// Applies the last transition of an attempt.
+async fn apply(attempt: &Attempt<'_>, transition: Transition) -> Result<(), StoreError> {
+    let to = transition.to();
     match attempt.transition(transition).await? {
-        Fenced::Accepted(moved) => {
-            info!(status = %transition.to(), "ended");
-            hints::ended(&attempt.context().queue, attempt.task.id, transition, &moved).await;
-        }
+        Fenced::Accepted(_moved) => info!(status = %to, "ended"),
         Fenced::Stale => info!("over before its end could be told"),
     }
     Ok(())

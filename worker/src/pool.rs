@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::lease::Lease;
+use crate::moves::{self, Moves};
 use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
@@ -33,6 +34,7 @@ pub(crate) struct Life {
     pub(crate) id: WorkerId,
     pub(crate) lease: Lease,
     pub(crate) work_dir: WorkDir,
+    pub(crate) moves: Moves,
     /// Cancelled when the worker shall hand its tasks back.
     pub(crate) drain: CancellationToken,
     roster: Arc<Roster>,
@@ -46,11 +48,13 @@ pub(crate) struct Life {
 /// Lives one life: until the token is cancelled and everything was handed back, or the lease is lost and all agents are
 /// dead.
 pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<(), WorkerError> {
-    let Some(life) = begin(context, shutdown).await? else { return Ok(()) };
+    let (moves, asked) = Moves::new();
+    let Some(life) = begin(context, moves, shutdown).await? else { return Ok(()) };
     let life = Arc::new(life);
     let over = CancellationToken::new();
     let helpers = async {
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over));
+        let moves = moves::run(asked, &context.store, &context.queue, &over);
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves);
     };
     let work = async {
         tokio::select! {
@@ -67,7 +71,11 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
 }
 
 /// Registers under a fresh id, as soon as PostgreSQL answers; `None` if the worker is asked to end before that.
-async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<Option<Life>, WorkerError> {
+async fn begin(
+    context: &Arc<Context>,
+    moves: Moves,
+    shutdown: &CancellationToken,
+) -> Result<Option<Life>, WorkerError> {
     let config = &context.config;
     let id = WorkerId::new();
     let data_dir = config.worker.data_dir.clone();
@@ -81,6 +89,7 @@ async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<O
         host: host_name(),
         pid: i32::try_from(std::process::id()).unwrap_or(i32::MAX),
         slots: i32::try_from(config.worker.slots).unwrap_or(i32::MAX),
+        labels: config.worker.labels.clone(),
     };
     let registered_ms = loop {
         let asked_ms = boottime_ms();
@@ -104,6 +113,7 @@ async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<O
         id,
         lease,
         work_dir,
+        moves,
         drain: CancellationToken::new(),
         roster: Arc::default(),
         slots: Arc::new(Semaphore::new(config.worker.slots as usize)),

@@ -71,6 +71,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N")]
     priority: Option<i16>,
 
+    /// What a worker must offer to take it (may be given several times)
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+
     /// How often it is tried again after a failure (default: 3)
     #[arg(long, value_name = "N")]
     max_retries: Option<i16>,
@@ -152,23 +156,19 @@ impl RunArgs {
             Some(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
             None => self.agent_argv,
         };
+        let name = self.name.unwrap_or_else(|| first_line(&plan));
         Ok(TaskSubmission {
-            name: self.name.unwrap_or_else(|| first_line(&plan)),
-            plan,
-            description: None,
-            repository_url: repository(&self.repo)?,
             base_branch: self.branch,
             target_branch: self.target,
-            agent: Agent::Command { argv },
             priority: self.priority,
-            depends_on,
-            parent_task_id: None,
+            depends_on: depends_on.into_iter().map(Into::into).collect(),
+            labels: self.label,
             max_retries: self.max_retries,
             timeout_secs: self.timeout,
             checkpoint_interval_secs: self.checkpoint_interval,
-            run_at: None,
             env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
             completion_action: if self.no_push { CompletionAction::None } else { CompletionAction::Push },
+            ..TaskSubmission::new(name, plan, repository(&self.repo)?, Agent::Command { argv })
         })
     }
 }

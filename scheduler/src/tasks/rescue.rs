@@ -1,6 +1,6 @@
 //! Takes tasks from workers whose lease ran out: each rests, then any other worker goes on from its last checkpoint.
 
-use makima_shared::domain::{AttemptOutcome, Failure, TaskStatus, Transition};
+use makima_shared::domain::{AttemptOutcome, Failure, Transition};
 use makima_shared::store::{Applied, LostAttempt, StoreError};
 use tracing::{error, warn};
 
@@ -47,8 +47,9 @@ async fn rescue(context: &Context, attempt: &LostAttempt) -> Result<(), StoreErr
     if let Applied::Moved(moved) = context.store.task_transition(attempt.task_id, &transition).await? {
         warn!(task.id = %attempt.task_id, attempt.epoch = %attempt.epoch, status = %transition.to(), "rescued");
         let _ = context.queue.events_announce(attempt.task_id, moved.sequence).await;
-        if transition.to() == TaskStatus::Failed {
-            let _ = context.queue.scheduler_wake(attempt.task_id).await;
+        if moved.wakes_scheduler {
+            context.signals.children_waiting();
+            context.signals.slots();
         }
     }
     Ok(())

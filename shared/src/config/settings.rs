@@ -106,6 +106,12 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number from 1 to 1024",
         "how many tasks the worker runs at once",
     ),
+    text(
+        "worker.labels",
+        "",
+        "up to 16 words with spaces between, such as gpu region=eu",
+        "what the worker offers to tasks that ask for it",
+    ),
     text("worker.data_dir", "", "a directory", "where repository copies and workspaces lie"),
     number(
         "worker.lease_ms",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::LogFormat;
 use super::settings::{self, SETTINGS, Setting};
+use crate::domain::{MAX_LABELS, is_label, sorted_labels};
 
 /// How many characters an error shows of a key that is none.
 const MAX_SHOWN_KEY: usize = 64;
@@ -186,6 +187,14 @@ impl Reader<'_> {
 
     pub(super) fn words(&mut self, key: &str) -> Vec<String> {
         self.text(key).split_whitespace().map(str::to_owned).collect()
+    }
+
+    pub(super) fn labels(&mut self, key: &str) -> Vec<String> {
+        let read = |value: &str| -> Option<Vec<String>> {
+            let labels: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+            (labels.len() <= MAX_LABELS && labels.iter().all(|label| is_label(label))).then_some(labels)
+        };
+        sorted_labels(self.value(key, Vec::new(), |_setting, value| read(value)))
     }
 
     pub(super) fn boolean(&mut self, key: &str) -> bool {

@@ -69,6 +69,10 @@ id_type!(
     TaskId
 );
 id_type!(
+    /// Names a contract: a group of tasks.
+    ContractId
+);
+id_type!(
     /// Names one life of a worker process. A worker that lost its lease comes back under a new id.
     WorkerId
 );

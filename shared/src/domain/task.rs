@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Agent, Epoch, OwnerId, TaskId, TaskStatus, WorkerId};
+use super::{Agent, ContractId, Epoch, OwnerId, TaskId, TaskStatus, WorkerId};
 
 /// What becomes of the result of a task that ended well.
 #[derive(
@@ -52,6 +52,8 @@ pub struct Task {
     pub id: TaskId,
     /// The task that it is a part of.
     pub parent_task_id: Option<TaskId>,
+    /// The contract that it is a part of.
+    pub contract_id: Option<ContractId>,
     /// What people call it.
     pub name: String,
     /// What to do, in words.
@@ -70,6 +72,8 @@ pub struct Task {
     pub env: BTreeMap<String, String>,
     /// 0 to 100; higher goes first.
     pub priority: i16,
+    /// What a worker must offer to take it.
+    pub labels: Vec<String>,
     /// How many retries it has in all.
     pub max_retries: i16,
     /// How many it has spent.

@@ -18,6 +18,8 @@ pub struct NewWorker {
     pub pid: i32,
     /// How many tasks it runs at once.
     pub slots: i32,
+    /// What it offers to tasks that ask for it.
+    pub labels: Vec<String>,
 }
 
 /// A worker as the fleet sees it.

@@ -13,8 +13,8 @@ impl Store {
     pub async fn worker_register(&self, worker: &NewWorker, lease: Duration) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            INSERT INTO workers (id, name, host, pid, version, slots, lease_expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+            INSERT INTO workers (id, name, host, pid, version, slots, labels, lease_expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
             "#,
             worker.id.uuid(),
             worker.name,
@@ -22,6 +22,7 @@ impl Store {
             worker.pid,
             env!("CARGO_PKG_VERSION"),
             worker.slots,
+            &worker.labels,
             lease.as_secs_f64(),
         )
         .execute(&self.pool)

@@ -11,6 +11,7 @@ mod claim;
 mod constraints;
 mod dispatch;
 mod events;
+mod fairness;
 mod fence;
 mod fixture;
 mod inbox;

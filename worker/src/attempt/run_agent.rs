@@ -12,7 +12,6 @@ use super::prepare::{Prepared, accepted, chain};
 use super::{Attempt, End, record};
 use crate::agent;
 use crate::checkpoint::{Checkpointer, Taken};
-use crate::hints;
 use crate::output::{Batch, PumpReport, pump};
 use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
 
@@ -108,12 +107,9 @@ async fn start(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<AgentProces
         agent::prepare(task, &prepared.workspace, &context.executable, &context.config.worker.agent_env)
             .map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
-    let moved = accepted(attempt.transition(&Transition::started(task.epoch)).await)?;
+    accepted(attempt.transition(Transition::started(task.epoch)).await)?;
     let lease = &attempt.life.lease;
-    let process =
-        AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))?;
-    hints::announce(&context.queue, task.id, moved.sequence).await;
-    Ok(process)
+    AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
 }
 
 /// Waits for the agent's end, and stops the agent when there is cause. A checkpoint's verdict may be one.

@@ -21,7 +21,12 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             permits = free_slots(life) => permits,
         };
         let claiming = life.claiming.lock().await;
-        let ids = match life.context.queue.ready_claim(life.id, permits.len()).await {
+        let ids = match life
+            .context
+            .queue
+            .ready_claim(life.id, &life.context.config.worker.labels, permits.len())
+            .await
+        {
             Ok(ids) => ids,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "cannot ask for tasks");

@@ -27,11 +27,12 @@ impl Store {
         let rows = sqlx::query!(
             r#"
             WITH worker AS (
-                SELECT id FROM workers
+                SELECT id, labels FROM workers
                 WHERE id = $1 AND ended_at IS NULL AND NOT draining AND lease_expires_at > now()
             ), candidate AS (
                 SELECT t.id FROM tasks t, worker
                 WHERE t.id = ANY($2) AND t.status = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
+                  AND t.labels <@ worker.labels
                 ORDER BY t.id
                 FOR NO KEY UPDATE OF t SKIP LOCKED
             ), claimed AS (
