@@ -137,7 +137,7 @@ mod tests {
         let cases = [
             (vec![json!({}), json!({"name": ""})], "tasks[1].name"),
             (vec![json!({"ref": "a"}), json!({"ref": "a"})], "tasks[1].ref"),
-            (vec![json!({"dependsOn": ["nobody"]})], "tasks[0].dependsOn"),
+            (vec![json!({"dependsOn": ["nobody"]})], "tasks[0].dependsOn[0]"),
             (vec![json!({"ref": "a", "dependsOn": ["a"]})], "tasks[0].dependsOn"),
             (
                 vec![json!({"ref": "a", "dependsOn": ["b"]}), json!({"ref": "b", "dependsOn": ["a"]})],

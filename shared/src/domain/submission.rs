@@ -201,21 +201,23 @@ impl TaskSubmission {
         if self.reference.as_ref().is_some_and(|name| !(1..=MAX_NAME_CHARS).contains(&name.chars().count())) {
             errors.push(FieldError::new("ref", "must have 1 to 200 characters"));
         }
+        let unknown = |dependency: &&Dependency| match dependency {
+            Dependency::Task(_) => false,
+            Dependency::Ref(name) => !refs.contains_key(name),
+        };
+        if let Some((place, stranger)) =
+            self.depends_on.iter().enumerate().find(|(_, dependency)| unknown(dependency))
+        {
+            let name: String = stranger.to_string().chars().filter(|c| !is_hidden(*c)).take(64).collect();
+            let problem = format!("names \"{name}\", which is no task's id and no ref of this request");
+            errors.push(FieldError::new(format!("dependsOn[{place}]"), problem));
+        }
         self.depends_on = self.depends_on.drain(..).collect::<BTreeSet<_>>().into_iter().collect();
         let (mut parents, mut siblings) = (Vec::new(), Vec::new());
         for dependency in &self.depends_on {
             match dependency {
                 Dependency::Task(id) => parents.push(*id),
-                Dependency::Ref(name) => match refs.get(name) {
-                    Some(place) => siblings.push(*place),
-                    None => {
-                        let name: String = name.chars().filter(|c| !is_hidden(*c)).take(64).collect();
-                        let problem =
-                            format!("names \"{name}\", which is no task's id and no ref of this request");
-                        errors.push(FieldError::new("dependsOn", problem));
-                        break;
-                    }
-                },
+                Dependency::Ref(name) => siblings.extend(refs.get(name)),
             }
         }
         (parents, siblings)

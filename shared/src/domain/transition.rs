@@ -118,7 +118,8 @@ impl Transition {
         Self { epoch: Some(epoch), ..Self::new("started", &[TaskStatus::Starting], TaskStatus::Running) }
     }
 
-    /// The agent ended well and its result is where it belongs.
+    /// The agent ended well and its result is where it belongs. A task whose start was not told goes through `running` on the
+    /// way: both events are written.
     #[must_use]
     pub fn completed(epoch: Epoch, mut result: TaskResult) -> Self {
         result.completion_error = result.completion_error.map(storable);
@@ -126,7 +127,7 @@ impl Transition {
             epoch: Some(epoch),
             attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Completed, exit_code: Some(0) }),
             result,
-            ..Self::new("completed", &[TaskStatus::Running], TaskStatus::Done)
+            ..Self::new("completed", &TaskStatus::ACTIVE, TaskStatus::Done)
         }
     }
 
@@ -220,6 +221,10 @@ mod tests {
         ];
         for transition in all {
             for from in transition.from {
+                if (*from, transition.to) == (TaskStatus::Starting, TaskStatus::Done) {
+                    // By way of `running`, which has an event of its own.
+                    continue;
+                }
                 assert!(from.may_become(transition.to), "{}: {from} -> {}", transition.name, transition.to);
             }
         }

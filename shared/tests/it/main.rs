@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api_keys;
+mod bulk;
 mod checkpoints;
 mod claim;
 mod constraints;
@@ -21,6 +22,7 @@ mod life_cycle;
 mod live_events;
 mod redis_fixture;
 mod release;
+mod slots;
 mod submission;
 mod transitions;
 mod waiting;

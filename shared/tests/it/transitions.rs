@@ -32,7 +32,7 @@ async fn each_transition_leaves_only_the_statuses_that_it_may_leave(pool: PgPool
     let (worker, epoch) = (f.worker().await, Epoch::from(1));
     let cases: [(Transition, &[TaskStatus]); 7] = [
         (Transition::started(epoch), &[TaskStatus::Starting]),
-        (Transition::completed(epoch, TaskResult::default()), &[TaskStatus::Running]),
+        (Transition::completed(epoch, TaskResult::default()), &TaskStatus::ACTIVE),
         (Transition::attempt_failed(epoch, agent_failure(), 0, 3, &AT_ONCE), &TaskStatus::ACTIVE),
         (Transition::attempt_failed(epoch, agent_failure(), 3, 3, &AT_ONCE), &TaskStatus::ACTIVE),
         (Transition::handed_back(epoch), &TaskStatus::ACTIVE),
