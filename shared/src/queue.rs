@@ -3,6 +3,8 @@
 //! It gives what a table is slow at: ordered dispatch, instant wake-ups, control messages, and word of new events.
 //! Atomic actions are Lua scripts, one file each, in `lua/`; key names come from [`keys`] alone.
 
+mod address;
+mod connection;
 mod dispatch;
 mod inbox;
 pub mod keys;
@@ -11,9 +13,12 @@ mod wake;
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client};
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
 
+pub use address::RedisUrlError;
+pub(crate) use address::clients;
+use connection::Connection;
 pub use dispatch::MAX_CLAIM;
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
@@ -26,8 +31,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The queue: one shared connection to Redis that mends itself. Clones share it.
 #[derive(Clone)]
 pub struct Queue {
-    client: Client,
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
 }
 
@@ -40,26 +44,18 @@ impl Queue {
     /// Opens the queue. The connection is made when it is needed, so Redis may still be down.
     ///
     /// # Errors
-    /// The URL cannot be read.
-    pub fn open(url: &str, prefix: &str) -> Result<Self, QueueError> {
-        let client = Client::open(url)?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(500))
-            .set_number_of_retries(1);
-        let connection = client.get_connection_manager_lazy(config)?;
-        Ok(Self { client, connection, keys: Keys::new(prefix) })
+    /// The URL cannot be used.
+    pub fn open(url: &str, prefix: &str) -> Result<Self, RedisUrlError> {
+        let connection = Connection::open(clients(url)?).map_err(RedisUrlError::Unreadable)?;
+        Ok(Self { connection, keys: Keys::new(prefix) })
     }
 
-    /// Asks Redis for a sign of life.
+    /// Asks the Redis that holds the queue for a sign of life. In a cluster any node answers a PING, so a key is asked for.
     ///
     /// # Errors
     /// There is none.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        let mut connection = self.connection.clone();
-        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        self.connection.client_for(&self.keys.wake()).await?;
         Ok(())
     }
 
@@ -68,6 +64,7 @@ impl Queue {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(block + RESPONSE_TIMEOUT));
-        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+        let client = self.connection.client_for(&self.keys.wake()).await?;
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 }

@@ -9,21 +9,24 @@ mod attempts;
 mod checkpoints;
 mod events;
 mod leader;
+mod migrate;
 mod owners;
+mod pool;
+mod pooler;
 mod tasks;
 mod workers;
 
-use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
 
 pub use api_keys::Caller;
 pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
+use pool::Pool;
+pub use pooler::PoolerError;
 pub use tasks::{
     AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
     Submitted, TaskFilter, TaskPage, WaitingFacts,
@@ -35,7 +38,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// The store: a pool of connections to PostgreSQL. Clones share the pool.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// Whether an attempt's write was taken.
@@ -123,36 +126,19 @@ impl Store {
     /// # Errors
     /// The URL cannot be read.
     pub fn open(url: &str, max_connections: u32, application: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name(application)
-            .disable_statement_logging()
-            .options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(3))
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool: Pool::open(url, max_connections, application)? })
     }
 
     /// Wraps a pool that stands already.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool: pool.into() }
     }
 
     /// Returns a store over a pool of its own that gives up after `patience` when there is no connection to be had.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
-        let options = self.pool.options().clone().acquire_timeout(patience);
-        Self { pool: options.connect_lazy_with(self.pool.connect_options().as_ref().clone()) }
-    }
-
-    /// Brings the schema up to date.
-    ///
-    /// # Errors
-    /// PostgreSQL is away, or a migration fails.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATOR.run(&self.pool).await.map_err(|error| StoreError::Migration(Box::new(error)))
+        Self { pool: self.pool.with_patience(patience) }
     }
 
     /// Asks PostgreSQL for a sign of life.

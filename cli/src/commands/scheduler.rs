@@ -14,7 +14,7 @@ pub(super) struct SchedulerArgs {
 }
 
 pub(super) async fn run(args: SchedulerArgs) -> anyhow::Result<ExitCode> {
-    let role = role::prepare("scheduler", &args.role.settings.source(), args.role.exit_with_parent)?;
+    let role = role::prepare("scheduler", &args.role.settings.source(), args.role.exit_with_parent).await?;
     makima_scheduler::run(role.config.scheduler, role.store, role.queue, role.shutdown).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -53,7 +53,7 @@ pub(super) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         .flag("worker.data_dir", args.data_dir)
         .flag("worker.lease_ms", args.lease_ms)
         .flag("worker.beat_ms", args.beat_ms);
-    let mut role = role::prepare("worker", &source, args.role.exit_with_parent)?;
+    let mut role = role::prepare("worker", &source, args.role.exit_with_parent).await?;
     fill_in(&mut role.config.worker)?;
     let executable = shim::own_executable().context("cannot find the makima executable for agents")?;
     let runner = Box::new(makima_worker::AgentRunner);

@@ -53,6 +53,7 @@ pub(super) async fn lay(
     })
     .await?;
     let store = Store::open(services.database_url(), CONNECTIONS, "makima-up")?;
+    store.check_pooler().await?;
     store.migrate().await.context("cannot migrate the database")?;
     let client_file = write_client_file(&store, &options.data_dir, listen).await?;
     Ok(Foundation { services, store, client_file, listen })

@@ -9,6 +9,7 @@ use makima_shared::domain::{
 };
 use makima_shared::queue::{Queue, WakeCall};
 use makima_shared::store::{Applied, Move, Store, Submitted};
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
@@ -61,9 +62,9 @@ impl Fixture {
         sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
         let options = pool.options().clone().max_connections(16);
         let pool = options.connect_lazy_with(pool.connect_options().as_ref().clone());
-        let store = Store::from_pool(pool.clone());
+        let store = testing::store(&pool);
         let prefix = format!("test-{}", Uuid::now_v7().simple());
-        let queue = Queue::open(&redis_url(), &prefix).unwrap();
+        let queue = Queue::open(&testing::redis_url(), &prefix).unwrap();
         let owner = store.owner_ensure("owner").await.unwrap();
         Self { pool, store, queue, owner, prefix }
     }
@@ -185,18 +186,6 @@ impl Fixture {
 
     /// Loses all that the queue has in Redis, as FLUSHALL would. Returns how many keys there were.
     pub(crate) async fn lose_redis(&self) -> usize {
-        let client = redis::Client::open(redis_url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut command = redis::cmd("KEYS");
-        let keys: Vec<String> =
-            command.arg(format!("{}:*", self.prefix)).query_async(&mut connection).await.unwrap();
-        if !keys.is_empty() {
-            redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
-        }
-        keys.len()
+        testing::redis_lose(&self.prefix).await
     }
-}
-
-fn redis_url() -> String {
-    std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for tests")
 }

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::RedisResult;
 use redis::aio::PubSubSink;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Queue, QueueError};
+use super::{Queue, QueueError, RESPONSE_TIMEOUT};
 use crate::domain::TaskId;
 
 /// How long the hub waits before it tries to reach Redis again.
@@ -102,7 +103,8 @@ impl LiveEvents {
     async fn serve(&self, changed: &mut watch::Receiver<u64>) -> Result<(), QueueError> {
         use futures_util::StreamExt;
 
-        let (mut sink, mut messages) = self.queue.client.get_async_pubsub().await?.split();
+        let client = self.queue.connection.client_for(&self.queue.keys.wake()).await?;
+        let (mut sink, mut messages) = answered(client.get_async_pubsub()).await?.split();
         let mut subscribed = Vec::new();
         changed.mark_changed();
         loop {
@@ -122,10 +124,10 @@ impl LiveEvents {
         let wanted: Vec<String> =
             self.channels.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         for channel in subscribed.iter().filter(|channel| !wanted.contains(channel)) {
-            sink.unsubscribe(channel).await?;
+            answered(sink.unsubscribe(channel)).await?;
         }
         for channel in wanted.iter().filter(|channel| !subscribed.contains(channel)) {
-            sink.subscribe(channel).await?;
+            answered(sink.subscribe(channel)).await?;
             self.tell(channel);
         }
         *subscribed = wanted;
@@ -137,6 +139,12 @@ impl LiveEvents {
             channel.news.send_modify(|count| *count += 1);
         }
     }
+}
+
+/// Gives a call on the subscribed connection up after a while, for which redis-rs sets no limit.
+async fn answered<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let limited = tokio::time::timeout(RESPONSE_TIMEOUT, call).await;
+    limited.unwrap_or_else(|_elapsed| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 impl Queue {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, TaskId, TaskStatus, Transition};
-use makima_shared::store::Store;
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::{JoinSet, yield_now};
@@ -84,7 +84,7 @@ async fn each_task_goes_to_one_of_many_claimers_and_epochs_are_dense(pool: PgPoo
     for round in 1..=ROUNDS {
         let mut claims = JoinSet::new();
         for _ in 0..8 {
-            let (store, worker, tasks) = (Store::from_pool(wide.clone()), f.worker().await, tasks.clone());
+            let (store, worker, tasks) = (testing::store(&wide), f.worker().await, tasks.clone());
             claims.spawn(async move { store.tasks_claim(worker, &tasks).await.unwrap() });
         }
         let claimed: Vec<_> = claims.join_all().await.into_iter().flatten().collect();

@@ -10,6 +10,7 @@ use makima_shared::domain::{
 use makima_shared::store::{
     AcceptedTask, Applied, Fenced, Move, Moved, OpenAttempt, ReadyTask, Store, Submitted,
 };
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -96,7 +97,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(pool: PgPool) -> Self {
-        let store = Store::from_pool(pool.clone());
+        let store = testing::store(&pool);
         let owner = store.owner_ensure(&OwnerId::new().to_string()).await.unwrap();
         Self { pool, store, owner }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use makima_shared::domain::{EventKind, TaskId, TaskResult, TaskStatus, Transition};
-use makima_shared::store::{Move, ReadyTask, Store};
+use makima_shared::store::{Move, ReadyTask};
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -135,7 +136,7 @@ async fn each_task_is_released_once_whoever_ends_and_releases_at_once(pool: PgPo
         }
         let mut ends = JoinSet::new();
         for attempt in attempts {
-            let (store, parents) = (Store::from_pool(wide.clone()), parents.clone());
+            let (store, parents) = (testing::store(&wide), parents.clone());
             ends.spawn(async move {
                 let transition = Transition::completed(attempt.epoch, TaskResult::default());
                 let moves = [Move { task: attempt.task_id, transition }];

@@ -1,7 +1,7 @@
 //! Limits on what an owner has running.
 
 use makima_shared::domain::{ContractId, TaskId, TaskStatus, Transition};
-use makima_shared::store::Store;
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -99,7 +99,7 @@ async fn two_that_give_at_once_never_exceed_the_limit(pool: PgPool) {
     let wide = wide(&f.pool);
     let mut givers = JoinSet::new();
     for _ in 0..8 {
-        let (store, owner) = (Store::from_pool(wide.clone()), f.owner);
+        let (store, owner) = (testing::store(&wide), f.owner);
         givers.spawn(async move { store.slots_give(owner).await.unwrap().len() });
     }
     assert_eq!(givers.join_all().await.into_iter().sum::<usize>(), 5);

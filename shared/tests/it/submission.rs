@@ -2,7 +2,8 @@
 
 use chrono::{Duration, Utc};
 use makima_shared::domain::{TaskId, TaskStatus, Transition};
-use makima_shared::store::{Store, SubmitError, Submitted};
+use makima_shared::store::{SubmitError, Submitted};
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::{JoinSet, yield_now};
@@ -90,7 +91,7 @@ async fn twenty_submissions_with_one_key_at_once_make_one_task(pool: PgPool) {
     for round in 0..5 {
         let mut submissions = JoinSet::new();
         for _ in 0..20 {
-            let (store, owner, key) = (Store::from_pool(wide.clone()), f.owner, format!("k{round}"));
+            let (store, owner, key) = (testing::store(&wide), f.owner, format!("k{round}"));
             submissions.spawn(async move {
                 match store.task_submit(owner, &new_task(&json!({})), Some(&key)).await.unwrap() {
                     Submitted::Created(tasks) => (true, tasks[0].id),

@@ -6,6 +6,8 @@
 mod insert;
 mod parents;
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use super::ReadyTask;
@@ -136,8 +138,7 @@ impl Store {
         key: Option<RequestKey<'_>>,
     ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
         if tasks.iter().all(|task| task.parents.is_empty() && task.submission.parent_task_id.is_none()) {
-            let mut connection = self.pool.acquire().await?;
-            return tasks_insert_in_txn(&mut connection, owner, tasks, key).await;
+            return insert::tasks_insert(&self.pool, owner, tasks, &BTreeMap::new(), key).await;
         }
         let mut txn = self.pool.begin().await?;
         let created = tasks_insert_in_txn(&mut txn, owner, tasks, key).await?;

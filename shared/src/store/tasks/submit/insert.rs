@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::parents::{parents_lock_in_txn, part_of_in_txn};
 use super::{AcceptedTask, ReadyTask, RequestKey, SubmitError};
 use crate::domain::{CompletionAction, ContractId, NewTask, OwnerId, TaskId, TaskStatus};
 
-/// Inserts tasks, and returns them in their order; nothing if the key was used before.
-///
-/// Without dependencies it is one statement, which needs no transaction around it.
+/// Inserts tasks with what they wait for, and returns them in their order; nothing if the key was used before.
 pub(in crate::store) async fn tasks_insert_in_txn(
     txn: &mut PgConnection,
     owner: OwnerId,
@@ -22,8 +20,19 @@ pub(in crate::store) async fn tasks_insert_in_txn(
 ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
     part_of_in_txn(txn, owner, tasks).await?;
     let satisfied = parents_lock_in_txn(txn, owner, tasks).await?;
-    let rows = Rows::of(tasks, &satisfied).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    let created = rows_insert_in_txn(txn, owner, &rows, key).await?;
+    tasks_insert(txn, owner, tasks, &satisfied, key).await
+}
+
+/// Inserts tasks, which is one statement. `satisfied` tells of every task that one of them waits for.
+pub(super) async fn tasks_insert(
+    executor: impl PgExecutor<'_>,
+    owner: OwnerId,
+    tasks: &[NewTask],
+    satisfied: &BTreeMap<TaskId, bool>,
+    key: Option<RequestKey<'_>>,
+) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
+    let rows = Rows::of(tasks, satisfied).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let created = rows_insert(executor, owner, &rows, key).await?;
     Ok((created.len() == tasks.len()).then_some(created))
 }
 
@@ -109,8 +118,8 @@ impl<'a> Rows<'a> {
 }
 
 #[allow(clippy::too_many_lines, reason = "one statement, and its parameters one to a line")]
-async fn rows_insert_in_txn(
-    txn: &mut PgConnection,
+async fn rows_insert(
+    executor: impl PgExecutor<'_>,
     owner: OwnerId,
     rows: &Rows<'_>,
     key: Option<RequestKey<'_>>,
@@ -203,7 +212,7 @@ async fn rows_insert_in_txn(
             excluded_worker_ids: Vec::new(),
         }),
     })
-    .fetch_all(txn)
+    .fetch_all(executor)
     .await?;
     Ok(created)
 }
