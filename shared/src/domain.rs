@@ -9,6 +9,7 @@ mod git_names;
 mod hidden;
 mod ids;
 mod retry;
+mod schedule;
 mod status;
 mod submission;
 mod task;
@@ -20,8 +21,12 @@ pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};
 pub use hidden::is_hidden;
-pub use ids::{ApiKeyId, Epoch, OwnerId, TaskId, WorkerId};
+pub use ids::{ApiKeyId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use retry::RetryPolicy;
+pub use schedule::{
+    DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,
+    ScheduleSummary,
+};
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};
 pub use task::{Attempt, AttemptOutcome, ClaimedTask, CompletionAction, DependencyState, Task, TaskSummary};

@@ -125,12 +125,7 @@ impl TaskSubmission {
     }
 
     fn check_texts(&self, errors: &mut Vec<FieldError>) {
-        let name_chars = self.name.chars().count();
-        if self.name.trim().is_empty() || name_chars > MAX_NAME_CHARS {
-            errors.push(FieldError::new("name", "must have 1 to 200 characters"));
-        } else if self.name.chars().any(is_hidden) {
-            errors.push(FieldError::new("name", "must be one line without control or format characters"));
-        }
+        check_name(&self.name, errors);
         if self.plan.trim().is_empty() {
             errors.push(FieldError::new("plan", "must not be empty"));
         }
@@ -202,6 +197,15 @@ impl TaskSubmission {
                 errors.push(FieldError::new(field, "holds a NUL character"));
             }
         }
+    }
+}
+
+/// Checks what people call something.
+pub(super) fn check_name(name: &str, errors: &mut Vec<FieldError>) {
+    if name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS {
+        errors.push(FieldError::new("name", "must have 1 to 200 characters"));
+    } else if name.chars().any(is_hidden) {
+        errors.push(FieldError::new("name", "must be one line without control or format characters"));
     }
 }
 

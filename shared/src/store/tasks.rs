@@ -14,6 +14,7 @@ mod waiting;
 pub use read::{TaskFilter, TaskPage};
 pub use release::ReadyTask;
 pub use rescue::LostAttempt;
+pub(in crate::store) use submit::task_insert_in_txn;
 pub use submit::{SubmitError, Submitted};
 pub use transition::{Applied, Moved};
 pub use waiting::WaitingFacts;

@@ -20,6 +20,7 @@ mod life_cycle;
 mod live_events;
 mod redis_fixture;
 mod release;
+mod schedules;
 mod submission;
 mod transitions;
 mod waiting;

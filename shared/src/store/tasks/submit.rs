@@ -128,7 +128,8 @@ async fn idempotency_key_insert_in_txn(
     Ok(inserted.rows_affected() == 1)
 }
 
-async fn task_insert_in_txn(
+/// Inserts a task with its edges and its first event.
+pub(in crate::store) async fn task_insert_in_txn(
     txn: &mut Transaction<'_, Postgres>,
     owner: OwnerId,
     submission: &TaskSubmission,
