@@ -9,17 +9,22 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
-use crate::tasks::{fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue};
+use crate::tasks::{
+    fail_blocked, prune_patches, prune_schedule_runs, relax_exclusions, release, requeue_lost, rescue,
+    run_schedules,
+};
 use crate::{Context, wake};
 
-/// How often expired patches are looked for.
+/// How often expired patches and the ends of histories are looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Runs everything until the term ends. Asks for the proof of leadership, because none of it is for two at once.
 pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &CancellationToken) {
     let sweep = context.config.sweep;
     let ended = Notify::new();
+    let due = Alarm::new();
     tokio::join!(
         wake::run(context, &ended, term),
         periodically("release", sweep, None, term, || release::run_once(context, None)),
@@ -28,6 +33,13 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         periodically("requeue_lost", sweep * 2, None, term, || requeue_lost::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
+        due.run(term),
+        periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(
+            context, &due
+        )),
+        periodically("prune_schedule_runs", PRUNE_PERIOD, None, term, || prune_schedule_runs::run_once(
+            context
+        )),
     );
 }
 

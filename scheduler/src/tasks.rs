@@ -2,7 +2,9 @@
 
 pub(crate) mod fail_blocked;
 pub(crate) mod prune_patches;
+pub(crate) mod prune_schedule_runs;
 pub(crate) mod relax_exclusions;
 pub(crate) mod release;
 pub(crate) mod requeue_lost;
 pub(crate) mod rescue;
+pub(crate) mod run_schedules;
