@@ -3,6 +3,7 @@
 #![allow(unused_qualifications, reason = "the code that utoipa writes for parameters names them twice")]
 
 mod checkpoints;
+mod schedules;
 mod service;
 mod tasks;
 mod workers;
@@ -33,6 +34,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::stream::stream))
         .routes(routes!(checkpoints::list))
         .routes(routes!(checkpoints::patch))
+        .routes(routes!(schedules::create::create, schedules::list::list))
+        .routes(routes!(schedules::show::show, schedules::delete::delete))
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
         .routes(routes!(service::healthz))

@@ -7,6 +7,7 @@
 mod detail;
 mod event;
 mod lists;
+mod schedules;
 mod table;
 mod text;
 mod time;
@@ -19,6 +20,7 @@ use makima_shared::domain::TaskStatus;
 pub(crate) use detail::task_detail;
 pub(crate) use event::{EventLine, event_line, output_line};
 pub(crate) use lists::{checkpoint_table, task_table, worker_table};
+pub(crate) use schedules::{next_due, schedule_detail, schedule_table};
 pub(crate) use text::{json, json_line, one_line, plain};
 
 /// Whether and where colours are on.

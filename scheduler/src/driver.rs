@@ -9,10 +9,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{
-    fail_blocked, give_slots, promote_due, prune_patches, recount, relax_exclusions, release, requeue_lost,
-    requeue_wiped, rescue,
+    fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, recount, relax_exclusions,
+    release, requeue_lost, requeue_wiped, rescue, run_schedules,
 };
 use crate::{Context, wake};
 
@@ -20,13 +21,14 @@ use crate::{Context, wake};
 const REQUEUE_ALL_PERIOD: Duration = Duration::from_secs(15);
 /// How often what a version before this one wrote is looked for.
 const RECOUNT_PERIOD: Duration = Duration::from_secs(15);
-/// How often expired patches are looked for.
+/// How often expired patches and the ends of histories are looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Runs everything until the term ends. Asks for the proof of leadership, because none of it is for two at once.
 pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &CancellationToken) {
     let sweep = context.config.sweep;
     let signals = &context.signals;
+    let due = Alarm::new();
     tokio::join!(
         wake::run(context, term),
         periodically("release", sweep, Some(&signals.release), term, || release::run_once(context)),
@@ -42,6 +44,13 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
+        due.run(term),
+        periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(
+            context, &due
+        )),
+        periodically("prune_schedule_runs", PRUNE_PERIOD, None, term, || prune_schedule_runs::run_once(
+            context
+        )),
     );
 }
 

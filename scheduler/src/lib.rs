@@ -7,6 +7,7 @@
 //!
 //! **Architecture invariant.** No HTTP, no git, no child process.
 
+mod alarm;
 mod driver;
 mod leader;
 mod report;

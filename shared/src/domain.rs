@@ -13,6 +13,7 @@ mod ids;
 mod labels;
 mod limits;
 mod retry;
+mod schedule;
 mod status;
 mod submission;
 mod task;
@@ -26,10 +27,14 @@ pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};
 pub use hidden::is_hidden;
-pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, TaskId, WorkerId};
+pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
 pub use retry::RetryPolicy;
+pub use schedule::{
+    DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,
+    ScheduleSummary,
+};
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};
 pub use task::{Attempt, AttemptOutcome, ClaimedTask, CompletionAction, DependencyState, Task, TaskSummary};

@@ -13,6 +13,7 @@ mod migrate;
 mod owners;
 mod pool;
 mod pooler;
+mod schedules;
 mod tasks;
 mod workers;
 
@@ -27,6 +28,7 @@ pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
 use pool::Pool;
 pub use pooler::PoolerError;
+pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
 pub use tasks::{
     AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
     Submitted, TaskFilter, TaskPage, WaitingFacts,

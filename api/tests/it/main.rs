@@ -12,6 +12,7 @@ mod document;
 mod events;
 mod isolation;
 mod outage;
+mod schedules;
 mod service;
 mod stage;
 mod stop;

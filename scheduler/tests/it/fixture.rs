@@ -41,6 +41,12 @@ impl Scheduler {
         self.shutdown.cancel();
         self.running.await.unwrap();
     }
+
+    /// Ends it wherever it stands, as a crash would: the lead is not given up.
+    pub(crate) async fn crash(self) {
+        self.running.abort();
+        assert!(self.running.await.is_err());
+    }
 }
 
 /// A store with one owner, and a queue under a random prefix.
@@ -58,7 +64,8 @@ impl Fixture {
         let trigger = "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
                 $$ BEGIN PERFORM pg_notify('moves', ''); RETURN NULL; END $$;
             CREATE TRIGGER tell AFTER UPDATE OF status ON tasks EXECUTE FUNCTION tell();
-            CREATE TRIGGER tell AFTER INSERT OR UPDATE OF holder ON leader_leases EXECUTE FUNCTION tell();";
+            CREATE TRIGGER tell AFTER INSERT OR UPDATE OF holder ON leader_leases EXECUTE FUNCTION tell();
+            CREATE TRIGGER tell AFTER INSERT OR DELETE ON schedule_runs EXECUTE FUNCTION tell();";
         sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
         let options = pool.options().clone().max_connections(16);
         let pool = options.connect_lazy_with(pool.connect_options().as_ref().clone());
@@ -167,7 +174,7 @@ impl Fixture {
         holder.fetch_optional(&self.pool).await.unwrap()
     }
 
-    async fn moves(&self) -> PgListener {
+    pub(crate) async fn moves(&self) -> PgListener {
         let mut listener = PgListener::connect_with(&self.pool).await.unwrap();
         listener.listen("moves").await.unwrap();
         listener

@@ -111,6 +111,17 @@ pub struct NewTask {
     pub(crate) siblings: Vec<usize>,
 }
 
+impl NewTask {
+    /// Takes a submission back from where it was stored after it had been checked.
+    pub(crate) fn of_stored(submission: TaskSubmission) -> Self {
+        let parents = submission.depends_on.iter().filter_map(|dependency| match dependency {
+            Dependency::Task(id) => Some(*id),
+            Dependency::Ref(_) => None,
+        });
+        Self { parents: parents.collect(), siblings: Vec::new(), submission }
+    }
+}
+
 const MAX_NAME_CHARS: usize = 200;
 const MAX_PLAN_BYTES: usize = 256 * 1024;
 const MAX_DESCRIPTION_BYTES: usize = 16 * 1024;
@@ -224,12 +235,7 @@ impl TaskSubmission {
     }
 
     fn check_texts(&self, errors: &mut Vec<FieldError>) {
-        let name_chars = self.name.chars().count();
-        if self.name.trim().is_empty() || name_chars > MAX_NAME_CHARS {
-            errors.push(FieldError::new("name", "must have 1 to 200 characters"));
-        } else if self.name.chars().any(is_hidden) {
-            errors.push(FieldError::new("name", "must be one line without control or format characters"));
-        }
+        check_name(&self.name, errors);
         if self.plan.trim().is_empty() {
             errors.push(FieldError::new("plan", "must not be empty"));
         }
@@ -301,6 +307,15 @@ impl TaskSubmission {
                 errors.push(FieldError::new(field, "holds a NUL character"));
             }
         }
+    }
+}
+
+/// Checks what people call something.
+pub(super) fn check_name(name: &str, errors: &mut Vec<FieldError>) {
+    if name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS {
+        errors.push(FieldError::new("name", "must have 1 to 200 characters"));
+    } else if name.chars().any(is_hidden) {
+        errors.push(FieldError::new("name", "must be one line without control or format characters"));
     }
 }
 

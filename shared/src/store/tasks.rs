@@ -20,6 +20,7 @@ pub use read::{TaskFilter, TaskPage};
 pub use ready::ReadyTask;
 pub use rescue::LostAttempt;
 pub use settle::Settled;
+pub(in crate::store) use submit::tasks_insert_in_txn;
 pub use submit::{AcceptedTask, SubmitError, Submitted};
 pub use transition::{Applied, AppliedAll, Move, Moved};
 pub use waiting::WaitingFacts;

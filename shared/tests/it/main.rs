@@ -22,6 +22,7 @@ mod life_cycle;
 mod live_events;
 mod redis_fixture;
 mod release;
+mod schedules;
 mod slots;
 mod submission;
 mod transitions;
