@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::report::{ReconcileError, Report};
-use crate::tasks::{fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue};
+use crate::tasks::{
+    end_silent, fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue,
+};
 use crate::{Context, wake};
 
 /// How often expired patches are looked for.
@@ -19,12 +21,15 @@ const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 /// Runs everything until the term ends. Asks for the proof of leadership, because none of it is for two at once.
 pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &CancellationToken) {
     let sweep = context.config.sweep;
-    let ended = Notify::new();
+    let (ended, lost, broken) = (Notify::new(), Notify::new(), end_silent::Broken::default());
     tokio::join!(
         wake::run(context, &ended, term),
         periodically("release", sweep, None, term, || release::run_once(context, None)),
         periodically("fail_blocked", sweep, Some(&ended), term, || fail_blocked::run_once(context)),
-        periodically("rescue", sweep / 2, None, term, || rescue::run_once(context)),
+        periodically("end_silent", end_silent::PERIOD, None, term, || {
+            end_silent::run_once(context, &broken, &lost)
+        }),
+        periodically("rescue", sweep / 2, Some(&lost), term, || rescue::run_once(context)),
         periodically("requeue_lost", sweep * 2, None, term, || requeue_lost::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),

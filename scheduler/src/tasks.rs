@@ -1,5 +1,6 @@
 //! The reconcilers, one file each.
 
+pub(crate) mod end_silent;
 pub(crate) mod fail_blocked;
 pub(crate) mod prune_patches;
 pub(crate) mod relax_exclusions;

@@ -7,6 +7,7 @@ mod dispatch;
 mod inbox;
 pub mod keys;
 mod live;
+mod presence;
 mod wake;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use redis::{AsyncConnectionConfig, Client};
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
+pub use presence::Presence;
 pub use wake::WakeCalls;
 
 /// How long Redis may take to answer before the hint is given up.

@@ -10,6 +10,7 @@ mod checkpoints;
 mod events;
 mod leader;
 mod owners;
+mod silence;
 mod tasks;
 mod workers;
 
@@ -24,6 +25,7 @@ pub use api_keys::Caller;
 pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
+pub use silence::WorkerBeat;
 pub use tasks::{
     Applied, LostAttempt, Moved, ReadyTask, SubmitError, Submitted, TaskFilter, TaskPage, WaitingFacts,
 };

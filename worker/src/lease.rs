@@ -11,6 +11,7 @@ use std::time::Duration;
 use makima_shared::config::Config;
 use makima_shared::domain::WorkerId;
 use makima_shared::store::{Store, StoreError};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -26,6 +27,8 @@ pub(crate) struct Lease {
     pub(crate) lost: CancellationToken,
     /// Kills agents when the lease is not renewed.
     pub(crate) switches: Arc<DeadManSwitches>,
+    /// Calls for a beat at once.
+    call: Arc<Notify>,
     ended: CancellationToken,
 }
 
@@ -43,6 +46,7 @@ impl Lease {
         let lease = Self {
             lost: CancellationToken::new(),
             switches: DeadManSwitches::new(),
+            call: Arc::default(),
             ended: CancellationToken::new(),
         };
         let deadline_ms = after(registered_ms, usable);
@@ -54,6 +58,7 @@ impl Lease {
             period: config.worker.beat,
             database_url: config.database.url.clone(),
             switches: Arc::clone(&lease.switches),
+            call: Arc::clone(&lease.call),
         };
         let (lost, ended) = (lease.lost.clone(), lease.ended.clone());
         thread::Builder::new().name("lease".to_owned()).spawn(move || {
@@ -65,6 +70,11 @@ impl Lease {
             }
         })?;
         Ok(lease)
+    }
+
+    /// Renews the lease now, without waiting for the next beat.
+    pub(crate) fn beat_now(&self) {
+        self.call.notify_one();
     }
 }
 
@@ -79,6 +89,7 @@ struct Beat {
     period: Duration,
     database_url: String,
     switches: Arc<DeadManSwitches>,
+    call: Arc<Notify>,
 }
 
 impl Beat {
@@ -92,6 +103,7 @@ impl Beat {
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
+                () = self.call.notified() => {}
                 () = sleep(pause) => {} // why: the beat
             }
             let asked_ms = boottime_ms();
@@ -105,7 +117,7 @@ impl Beat {
                     pause = self.period;
                 }
                 Some(Ok(false)) => {
-                    return warn!(worker.id = %self.worker, "the lease ran out: stopping all agents");
+                    return warn!(worker.id = %self.worker, "the lease ran out, or was ended with the connection: stopping all agents");
                 }
                 Some(Err(error)) => {
                     warn!(

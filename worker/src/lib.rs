@@ -20,6 +20,7 @@ mod hints;
 mod lease;
 pub mod output;
 mod pool;
+mod presence;
 mod private_dir;
 pub mod process;
 pub mod repository;

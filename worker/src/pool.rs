@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::lease::Lease;
+use crate::presence;
 use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
@@ -50,7 +51,7 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
     let life = Arc::new(life);
     let over = CancellationToken::new();
     let helpers = async {
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over));
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), presence::keep(&life, &over));
     };
     let work = async {
         tokio::select! {

@@ -12,4 +12,5 @@ mod main_job;
 mod process_tree;
 mod redis_wiped;
 mod repository;
+mod silent_worker;
 mod stack;

@@ -42,6 +42,8 @@ pub(crate) struct Options {
 /// A running `makima up` and a client of its API.
 pub(crate) struct Stack {
     options: Options,
+    /// Settings of this stack's own, over those of all.
+    settings: Vec<&'static str>,
     directory: TempDir,
     pub(crate) repository: Repository,
     up: Option<Child>,
@@ -55,8 +57,17 @@ impl Stack {
         Self::start_with(Options { workers, slots, durable: false, programs: None }).await
     }
 
+    /// Starts everything with settings of its own, and waits until it is ready.
+    pub(crate) async fn start_set(workers: u32, slots: u32, settings: &[&'static str]) -> Self {
+        Self::make(Options { workers, slots, durable: false, programs: None }, settings.to_vec()).await
+    }
+
     /// Starts everything as told, and waits until it is ready.
     pub(crate) async fn start_with(options: Options) -> Self {
+        Self::make(options, Vec::new()).await
+    }
+
+    async fn make(options: Options, settings: Vec<&'static str>) -> Self {
         install_tls();
         let directory = tempfile::tempdir().unwrap();
         // As root the servers run as another user, who has to get in.
@@ -64,6 +75,7 @@ impl Stack {
         let repository = Repository::make(directory.path());
         let mut stack = Self {
             options,
+            settings,
             directory,
             repository,
             up: None,
@@ -86,7 +98,7 @@ impl Stack {
         }
         command.arg("--workers").arg(self.options.workers.to_string());
         command.arg("--slots").arg(self.options.slots.to_string());
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
         command.env_remove("DATABASE_URL").env_remove("REDIS_URL");

@@ -11,3 +11,4 @@ mod fixture;
 mod leadership;
 mod requeue;
 mod rescue;
+mod silence;

@@ -6,6 +6,7 @@
 //! | `<prefix>:{q}:excluded` | hash | task id -> ids of the workers that shall not take it, with spaces between |
 //! | `<prefix>:{q}:waiting` | sorted set | ids of workers that asked for a task and got none; the one that waits longest goes first |
 //! | `<prefix>:{q}:inbox:<worker>` | list | messages for one worker; expires a minute after the last |
+//! | `<prefix>:{q}:alive:<worker>` | channel | nothing: its subscriber is a worker that lives |
 //! | `<prefix>:{q}:wake` | list | ids of tasks that ended, for the leading scheduler; the newest 10,000 |
 //! | `<prefix>:{q}:events:<task>` | channel | the number of a task's newest event |
 //!
@@ -49,6 +50,10 @@ impl Keys {
 
     pub(super) fn inbox(&self, worker: WorkerId) -> String {
         format!("{}{worker}", self.inbox_prefix())
+    }
+
+    pub(super) fn alive(&self, worker: WorkerId) -> String {
+        format!("{}:alive:{worker}", self.root)
     }
 
     pub(super) fn events(&self, task: TaskId) -> String {

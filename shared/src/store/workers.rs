@@ -36,7 +36,7 @@ impl Store {
     pub async fn worker_renew(&self, id: WorkerId, lease: Duration) -> Result<bool, StoreError> {
         let renewed = sqlx::query!(
             r#"
-            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2)
+            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2), renewed_at = now()
             WHERE id = $1 AND ended_at IS NULL AND lease_expires_at > now()
             "#,
             id.uuid(),
