@@ -3,6 +3,7 @@
 //! It gives what a table is slow at: ordered dispatch, instant wake-ups, control messages, and word of new events.
 //! Atomic actions are Lua scripts, one file each, in `lua/`; key names come from [`keys`] alone.
 
+mod departure;
 mod dispatch;
 mod inbox;
 pub mod keys;

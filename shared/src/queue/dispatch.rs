@@ -9,7 +9,7 @@ use crate::store::ReadyTask;
 /// How many ready tasks a claim looks at to find one that the worker may have.
 const CLAIM_LOOKS: u32 = 1024;
 /// How long an unread inbox lives.
-const INBOX_TTL_MS: u64 = 60_000;
+pub(super) const INBOX_TTL_MS: u64 = 60_000;
 /// More milliseconds than any date of this millennium: what one step of priority weighs.
 const PRIORITY_STEP: i64 = 1 << 45;
 
@@ -85,20 +85,5 @@ impl Queue {
             .query_async(&mut self.connection.clone())
             .await?;
         Ok(tasks.into_iter().zip(scores).filter(|(_, score)| score.is_none()).map(|(task, _)| task).collect())
-    }
-
-    /// Forgets a worker that is gone.
-    ///
-    /// # Errors
-    /// Redis is away.
-    pub async fn worker_forget(&self, worker: WorkerId) -> Result<(), QueueError> {
-        redis::pipe()
-            .zrem(self.keys.waiting(), worker.to_string())
-            .ignore()
-            .del(self.keys.inbox(worker))
-            .ignore()
-            .query_async::<()>(&mut self.connection.clone())
-            .await?;
-        Ok(())
     }
 }
