@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{
-    end_silent, fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue,
+    end_silent, fail_blocked, prune_patches, quarantine, relax_exclusions, release, requeue_lost, rescue,
 };
 use crate::{Context, wake};
 
@@ -31,6 +31,7 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         }),
         periodically("rescue", sweep / 2, Some(&lost), term, || rescue::run_once(context)),
         periodically("requeue_lost", sweep * 2, None, term, || requeue_lost::run_once(context)),
+        periodically("quarantine", sweep, None, term, || quarantine::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
     );

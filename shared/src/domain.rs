@@ -26,4 +26,4 @@ pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};
 pub use task::{Attempt, AttemptOutcome, ClaimedTask, CompletionAction, DependencyState, Task, TaskSummary};
 pub use transition::{AttemptEnd, Failure, Reason, TaskResult, Transition};
-pub use worker::{NewWorker, Worker};
+pub use worker::{NewWorker, Quarantine, Worker};

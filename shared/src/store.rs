@@ -10,6 +10,7 @@ mod checkpoints;
 mod events;
 mod leader;
 mod owners;
+mod quarantine;
 mod silence;
 mod tasks;
 mod workers;
@@ -25,10 +26,12 @@ pub use api_keys::Caller;
 pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
+pub use quarantine::QuarantinedWorker;
 pub use silence::WorkerBeat;
 pub use tasks::{
     Applied, LostAttempt, Moved, ReadyTask, SubmitError, Submitted, TaskFilter, TaskPage, WaitingFacts,
 };
+pub use workers::Renewal;
 
 /// The schema's migrations, part of the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

@@ -52,6 +52,16 @@ impl End {
     pub(crate) fn failed(outcome: AttemptOutcome, code: &'static str, message: impl Into<String>) -> Self {
         Self::Failed(Failure::new(outcome, code, message))
     }
+
+    /// A failure of this worker: another one shall try next.
+    fn failed_here(
+        attempt: &Attempt<'_>,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
+    }
 }
 
 /// What the steps of an attempt share.
@@ -161,11 +171,12 @@ fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
             Err(failure("AGENT_KILLED", format!("the agent was ended by signal {signal}")))
         }
         // Another machine may have the program.
-        AgentEnd::NotStarted { error } => Err(Failure {
-            outcome: AttemptOutcome::PreparationFailed,
-            exclude: Some(attempt.life.id),
-            ..failure(AgentEnd::NOT_STARTABLE, format!("the agent could not be started: {error}"))
-        }),
+        AgentEnd::NotStarted { error } => Err(Failure::of_worker(
+            attempt.life.id,
+            AttemptOutcome::PreparationFailed,
+            AgentEnd::NOT_STARTABLE,
+            format!("the agent could not be started: {error}"),
+        )),
         AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),
     }
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod claim;
+mod quarantine;
 
 use std::sync::Arc;
 use std::time::Duration;

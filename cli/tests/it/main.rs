@@ -10,6 +10,7 @@ mod frozen_worker;
 mod killed_worker;
 mod main_job;
 mod process_tree;
+mod quarantine;
 mod redis_wiped;
 mod repository;
 mod silent_worker;

@@ -5,10 +5,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::stack::{Stack, count_lines, lines_until};
+use super::stack::{Options, Stack, count_lines, lines_until};
 
 /// A lease so long that nothing of a test waits for its end.
 const LONG_LEASE: &str = "worker.lease_ms=60000";
+
+async fn patient_stack() -> Stack {
+    let options = Options { workers: 2, slots: 1, durable: false, programs: None };
+    Stack::start_set(options, &[LONG_LEASE]).await
+}
 
 async fn workers(stack: &Stack) -> Vec<Value> {
     stack.get("/mesh/workers").await["workers"].as_array().unwrap().clone()
@@ -34,7 +39,7 @@ async fn until_renewed(stack: &Stack, known: &BTreeSet<String>, lease: TimeDelta
     }
 }
 
-/// Kills the worker that holds a task and returns the task's second attempt, on another one.
+/// Kills the worker that holds a task, and waits until another one has it.
 async fn kill_holder(stack: &Stack, id: &str) {
     let (worker, pid) = stack.worker_of(id).await;
     kill(pid, Signal::SIGKILL).unwrap();
@@ -50,7 +55,7 @@ async fn kill_holder(stack: &Stack, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_is_noticed_long_before_its_lease_ends() {
-    let stack = Stack::start_set(2, 1, &[LONG_LEASE]).await;
+    let stack = patient_stack().await;
     let gate = stack.shared("gate");
     let id = stack.submit(&stack.script("resume me", &lines_until(&gate))).await;
     stack.wait_for_checkpoint(&id, 1, 1).await;
@@ -63,7 +68,7 @@ async fn a_killed_worker_is_noticed_long_before_its_lease_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_redis_ends_no_worker_and_signs_of_life_come_back() {
-    let stack = Stack::start_set(2, 1, &[LONG_LEASE]).await;
+    let stack = patient_stack().await;
     let gate = stack.shared("gate");
     let id = stack.submit(&stack.script("undisturbed", &lines_until(&gate))).await;
     stack.wait_for_checkpoint(&id, 1, 1).await;

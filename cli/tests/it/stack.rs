@@ -57,17 +57,13 @@ impl Stack {
         Self::start_with(Options { workers, slots, durable: false, programs: None }).await
     }
 
-    /// Starts everything with settings of its own, and waits until it is ready.
-    pub(crate) async fn start_set(workers: u32, slots: u32, settings: &[&'static str]) -> Self {
-        Self::make(Options { workers, slots, durable: false, programs: None }, settings.to_vec()).await
-    }
-
     /// Starts everything as told, and waits until it is ready.
     pub(crate) async fn start_with(options: Options) -> Self {
-        Self::make(options, Vec::new()).await
+        Self::start_set(options, &[]).await
     }
 
-    async fn make(options: Options, settings: Vec<&'static str>) -> Self {
+    /// Starts everything as told and with settings of its own, and waits until it is ready.
+    pub(crate) async fn start_set(options: Options, settings: &[&'static str]) -> Self {
         install_tls();
         let directory = tempfile::tempdir().unwrap();
         // As root the servers run as another user, who has to get in.
@@ -75,7 +71,7 @@ impl Stack {
         let repository = Repository::make(directory.path());
         let mut stack = Self {
             options,
-            settings,
+            settings: settings.to_vec(),
             directory,
             repository,
             up: None,

@@ -59,6 +59,17 @@ impl Failure {
         let reason = Reason::new(code, message);
         Self { outcome, reason, exit_code: None, permanent: false, exclude: None }
     }
+
+    /// Makes a failure of this worker: another one shall try next, and it counts towards the worker's quarantine.
+    #[must_use]
+    pub fn of_worker(
+        worker: WorkerId,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { exclude: Some(worker), ..Self::new(outcome, code, message) }
+    }
 }
 
 /// How an attempt ended, as its row tells it.

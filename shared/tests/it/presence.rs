@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use makima_shared::domain::WorkerId;
 use makima_shared::queue::Queue;
+use makima_shared::store::Renewal;
 use sqlx::PgPool;
 use tokio::task::yield_now;
 
@@ -76,11 +77,15 @@ async fn only_an_announced_worker_whose_beat_is_overdue_is_ended(pool: PgPool) {
     let listed: Vec<_> = f.store.workers_beats().await.unwrap().iter().map(|beat| beat.id).collect();
     assert_eq!(listed, [silent, beating, unsuspected]);
     let suspects = [silent, beating, old_version, WorkerId::new()];
-    f.store.worker_renew(beating, HOUR).await.unwrap();
+    assert_eq!(f.store.worker_renew(beating, HOUR).await.unwrap(), Renewal::Held(None));
     assert_eq!(f.store.workers_end_silent(&suspects).await.unwrap(), [silent]);
     assert!(f.store.workers_end_silent(&suspects).await.unwrap().is_empty());
-    assert!(!f.store.worker_renew(silent, HOUR).await.unwrap(), "it learns of its end at its next beat");
-    assert!(f.store.worker_renew(unsuspected, HOUR).await.unwrap());
+    assert_eq!(
+        f.store.worker_renew(silent, HOUR).await.unwrap(),
+        Renewal::Over,
+        "it learns of its end at its next beat"
+    );
+    assert_eq!(f.store.worker_renew(unsuspected, HOUR).await.unwrap(), Renewal::Held(None));
 }
 
 /// The last beat is so old that the renewal comes now before, now after the end.
@@ -96,7 +101,7 @@ async fn a_silent_worker_is_renewed_or_ended_but_never_both(pool: PgPool) {
         let (renew, end) = (f.store.worker_renew(worker, HOUR), f.store.workers_end_silent(&suspects));
         let (renewed, ended) =
             if round % 2 == 0 { tokio::join!(renew, end) } else { swapped(end, renew).await };
-        let (renewed, ended) = (renewed.unwrap(), !ended.unwrap().is_empty());
+        let (renewed, ended) = (renewed.unwrap() != Renewal::Over, !ended.unwrap().is_empty());
         assert_ne!(renewed, ended, "round {round}");
         seen[usize::from(renewed)] += 1;
     }

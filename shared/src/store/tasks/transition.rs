@@ -111,14 +111,15 @@ impl Store {
                           held.status AS left_status, held.worker_id AS held_by
             ), attempt AS (
                 INSERT INTO attempts AS a (task_id, epoch, worker_id, started_at, ended_at, outcome, exit_code,
-                                           error_code, error_message)
+                                           error_code, error_message, blames_worker)
                 SELECT id, epoch, held_by, CASE WHEN $5::task_status = 'running' THEN now() END,
-                       CASE WHEN $14::attempt_outcome IS NOT NULL THEN now() END, $14, $15, $9, $10
+                       CASE WHEN $14::attempt_outcome IS NOT NULL THEN now() END, $14, $15, $9, $10,
+                       $8::uuid IS NOT NULL
                 FROM moved WHERE held_by IS NOT NULL
                 ON CONFLICT (task_id, epoch) DO UPDATE SET
                     started_at = coalesce(EXCLUDED.started_at, a.started_at), ended_at = EXCLUDED.ended_at,
                     outcome = EXCLUDED.outcome, exit_code = EXCLUDED.exit_code, error_code = EXCLUDED.error_code,
-                    error_message = EXCLUDED.error_message
+                    error_message = EXCLUDED.error_message, blames_worker = EXCLUDED.blames_worker
                     WHERE a.ended_at IS NULL
             ), event AS (
                 INSERT INTO task_events (task_id, sequence, epoch, kind, data)

@@ -14,7 +14,9 @@ pub struct WaitingFacts {
     pub undone_name: Option<String>,
     /// How many workers take tasks.
     pub live_workers: i64,
-    /// How many of those the task does not exclude.
+    /// How many of those are in quarantine.
+    pub quarantined_workers: i64,
+    /// How many are not, and are not excluded by the task either.
     pub eligible_workers: i64,
     /// How many slots of eligible workers hold nothing.
     pub free_slots: i64,
@@ -40,12 +42,14 @@ impl Store {
                 WHERE d.task_id = (SELECT id FROM task) AND p.status NOT IN ('done', 'merged')
             ), live AS (
                 SELECT w.id, w.slots - (SELECT count(*) FROM tasks h WHERE h.worker_id = w.id) AS free,
-                       w.id <> ALL(task.excluded_worker_ids) AS eligible
+                       coalesce(w.quarantined_until > now(), false) AS quarantined,
+                       w.id <> ALL(task.excluded_worker_ids) AND coalesce(w.quarantined_until <= now(), true) AS eligible
                 FROM workers w, task WHERE w.ended_at IS NULL AND NOT w.draining AND w.lease_expires_at > now()
             )
             SELECT (SELECT count(*) FROM undone) AS "undone!",
                    (SELECT name FROM undone ORDER BY id LIMIT 1) AS undone_name,
                    (SELECT count(*) FROM live) AS "live_workers!",
+                   (SELECT count(*) FROM live WHERE quarantined) AS "quarantined_workers!",
                    (SELECT count(*) FROM live WHERE eligible) AS "eligible_workers!",
                    (SELECT coalesce(sum(free), 0)::bigint FROM live WHERE eligible) AS "free_slots!",
                    (SELECT count(*) FROM (
@@ -89,6 +93,8 @@ impl WaitingFacts {
         }
         if self.live_workers == 0 {
             "a worker: none is alive".to_owned()
+        } else if self.live_workers == self.quarantined_workers {
+            "a worker: every one that is alive is in quarantine".to_owned()
         } else if self.eligible_workers == 0 {
             "a worker other than those that lost it".to_owned()
         } else if self.free_slots <= 0 {
@@ -118,6 +124,7 @@ mod tests {
             undone: 0,
             undone_name: None,
             live_workers: 1,
+            quarantined_workers: 0,
             eligible_workers: 1,
             free_slots: 0,
             ahead: 4,
@@ -129,6 +136,8 @@ mod tests {
         let queued = |facts: WaitingFacts| facts.words(TaskStatus::Queued, None);
         assert_eq!(queued(facts()), "a free slot, behind 4 other tasks");
         assert_eq!(queued(WaitingFacts { live_workers: 0, ..facts() }), "a worker: none is alive");
+        let quarantined = WaitingFacts { quarantined_workers: 1, eligible_workers: 0, ..facts() };
+        assert_eq!(queued(quarantined), "a worker: every one that is alive is in quarantine");
         assert_eq!(
             queued(WaitingFacts { eligible_workers: 0, ..facts() }),
             "a worker other than those that lost it"
