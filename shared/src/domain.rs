@@ -10,6 +10,7 @@ mod hidden;
 mod ids;
 mod retry;
 mod status;
+mod streak;
 mod submission;
 mod task;
 mod transition;

@@ -42,6 +42,8 @@ pub(crate) enum End {
     Completed(TaskResult),
     /// It failed.
     Failed(Failure),
+    /// The remote gave no answer, in these words.
+    Unreachable(String),
     /// The worker drains.
     HandedBack,
     /// Somebody else decided, or nobody may any more: there is nothing to tell.
@@ -187,7 +189,21 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
     let transition = match end {
         End::Completed(result) => Transition::completed(task.epoch, result),
         End::Failed(failure) => failed(attempt, failure),
-        End::HandedBack => Transition::handed_back(task.epoch),
+        End::Unreachable(message) => {
+            let streak = streak(attempt, AttemptOutcome::RepositoryUnreachable).await;
+            Transition::repository_unreachable(
+                task.epoch,
+                message,
+                streak,
+                task.retry_count,
+                task.max_retries,
+            )
+        }
+        End::HandedBack => {
+            let streak = streak(attempt, AttemptOutcome::HandedBack).await;
+            let policy = &attempt.context().config.worker.retry;
+            Transition::handed_back_again(task.epoch, streak, task.retry_count, task.max_retries, policy)
+        }
         End::Over => return info!("over: somebody else's word"),
     };
     match apply(attempt, &transition).await {
@@ -202,6 +218,18 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
             let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
             let _ = apply(attempt, &failed(attempt, failure)).await;
         }
+    }
+}
+
+/// Counts the attempts right before this one that ended in the same way. If that cannot be had, the task gets the benefit
+/// of the doubt.
+async fn streak(attempt: &Attempt<'_>, outcome: AttemptOutcome) -> u32 {
+    let store = &attempt.context().store;
+    let counting = attempt
+        .insist(|| async { Ok(Fenced::Accepted(store.attempts_streak(attempt.task.id, outcome).await?)) });
+    match counting.await {
+        Ok(Fenced::Accepted(streak)) => streak,
+        Ok(Fenced::Stale) | Err(_) => 0,
     }
 }
 

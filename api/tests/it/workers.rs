@@ -43,17 +43,3 @@ async fn a_worker_that_never_was_is_not_found(pool: PgPool) {
     let answer = stage.get(&format!("{WORKERS}/{}", WorkerId::new())).await;
     assert_eq!(answer.error(), (404, "WORKER_NOT_FOUND".to_owned()));
 }
-
-#[sqlx::test(migrations = "../migrations")]
-async fn a_worker_in_quarantine_shows_until_when_and_why(pool: PgPool) {
-    let stage = Stage::new(pool.clone()).await;
-    let worker = stage.worker("bee").await;
-    let shown = stage.get(&format!("{WORKERS}/{worker}")).await.json();
-    assert_eq!((&shown["quarantinedUntil"], &shown["quarantineReason"]), (&json!(null), &json!(null)));
-    let quarantine = "UPDATE workers SET quarantined_at = now(), quarantined_until = '2999-01-02T03:04:05Z',
-        quarantine_reason = '3 tasks failed here'";
-    sqlx::query(quarantine).execute(&pool).await.unwrap();
-    let listed = stage.get(WORKERS).await.json()["workers"][0].clone();
-    assert_eq!(listed["quarantinedUntil"], "2999-01-02T03:04:05Z");
-    assert_eq!(listed["quarantineReason"], "3 tasks failed here");
-}

@@ -12,6 +12,7 @@ mod main_job;
 mod process_tree;
 mod quarantine;
 mod redis_wiped;
+mod remote_away;
 mod repository;
 mod silent_worker;
 mod stack;

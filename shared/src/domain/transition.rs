@@ -165,7 +165,8 @@ impl Transition {
         }
     }
 
-    /// The worker drains and gives the task back, at the price of no retry.
+    /// The worker drains and gives the task back, at the price of no retry. What bounds how often that may be is
+    /// [`Transition::handed_back_again`], which workers use.
     #[must_use]
     pub fn handed_back(epoch: Epoch) -> Self {
         Self {

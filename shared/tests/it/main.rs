@@ -23,6 +23,7 @@ mod presence;
 mod quarantine;
 mod redis_fixture;
 mod release;
+mod streak;
 mod submission;
 mod transitions;
 mod waiting;

@@ -86,10 +86,10 @@ async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<FetchedBase, 
 fn not_fetched(attempt: &Attempt<'_>, error: &RepositoryError) -> End {
     match error {
         RepositoryError::Cache { .. } => here(error.code(), error.to_string(), attempt),
+        RepositoryError::Unreachable { .. } => End::Unreachable(error.to_string()),
         RepositoryError::NotFound { .. }
         | RepositoryError::BranchNotFound { .. }
         | RepositoryError::Empty
-        | RepositoryError::Unreachable { .. }
         | RepositoryError::BaseLost { .. }
         | RepositoryError::Refused
         | RepositoryError::Cancelled => unusable(error.code(), error.to_string(), error.is_permanent()),

@@ -156,6 +156,11 @@ impl Store {
         if moved.is_none() && transition.epoch.is_some() {
             metrics::counter!("makima_stale_writes_total").increment(1);
         }
+        if let (Some(end), Some(_held)) =
+            (&transition.attempt_end, moved.as_ref().and_then(|moved| moved.held_by))
+        {
+            metrics::counter!("makima_attempts_total", "outcome" => end.outcome.as_str()).increment(1);
+        }
         Ok(moved.map_or(Applied::Refused, Applied::Moved))
     }
 }
