@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{
-    fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, recount, relax_exclusions,
-    release, requeue_lost, requeue_wiped, rescue, run_schedules,
+    end_silent, fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, quarantine,
+    recount, relax_exclusions, release, requeue_lost, requeue_wiped, rescue, run_schedules,
 };
 use crate::{Context, wake};
 
@@ -29,6 +29,7 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
     let sweep = context.config.sweep;
     let signals = &context.signals;
     let due = Alarm::new();
+    let broken = end_silent::Broken::default();
     tokio::join!(
         wake::run(context, term),
         periodically("release", sweep, Some(&signals.release), term, || release::run_once(context)),
@@ -37,11 +38,13 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         )),
         periodically("give_slots", sweep, Some(&signals.give_slots), term, || give_slots::run_once(context)),
         periodically("promote_due", sweep / 4, None, term, || promote_due::run_once(context)),
-        periodically("rescue", sweep / 2, None, term, || rescue::run_once(context)),
+        periodically("end_silent", end_silent::PERIOD, None, term, || end_silent::run_once(context, &broken)),
+        periodically("rescue", sweep / 2, Some(&signals.rescue), term, || rescue::run_once(context)),
         periodically("requeue_wiped", sweep / 2, None, term, || requeue_wiped::run_once(context)),
         periodically("requeue_recent", sweep * 2, None, term, || requeue_lost::recent(context)),
         periodically("requeue_all", REQUEUE_ALL_PERIOD, None, term, || requeue_lost::all(context)),
         periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
+        periodically("quarantine", sweep, None, term, || quarantine::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
         due.run(term),

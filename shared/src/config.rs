@@ -89,6 +89,8 @@ pub struct SchedulerConfig {
     pub sweep: Duration,
     /// How long a task waits for a worker that it does not exclude.
     pub exclusion_grace: Duration,
+    /// How long a worker gets no tasks that has failed too many; not at all if zero.
+    pub quarantine: Duration,
     /// How long a lost task rests.
     pub retry: RetryPolicy,
 }
@@ -168,6 +170,7 @@ impl Config {
                 lease: read.millis("scheduler.lease_ms"),
                 sweep: read.millis("scheduler.sweep_ms"),
                 exclusion_grace: read.millis("scheduler.exclusion_grace_ms"),
+                quarantine: read.millis("scheduler.quarantine_ms"),
                 retry,
             },
             worker: WorkerConfig {

@@ -5,10 +5,12 @@
 
 mod address;
 mod connection;
+mod departure;
 mod dispatch;
 mod inbox;
 pub mod keys;
 mod live;
+mod presence;
 mod wake;
 
 use std::time::Duration;
@@ -23,6 +25,7 @@ pub use dispatch::MAX_CLAIM;
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
+pub use presence::Presence;
 pub use wake::{WakeCall, WakeCalls};
 
 /// How long Redis may take to answer before the hint is given up.

@@ -13,7 +13,9 @@ mod migrate;
 mod owners;
 mod pool;
 mod pooler;
+mod quarantine;
 mod schedules;
+mod silence;
 mod tasks;
 mod workers;
 
@@ -28,11 +30,14 @@ pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
 use pool::Pool;
 pub use pooler::PoolerError;
+pub use quarantine::QuarantinedWorker;
 pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
+pub use silence::WorkerBeat;
 pub use tasks::{
     AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
     Submitted, TaskFilter, TaskPage, WaitingFacts,
 };
+pub use workers::Renewal;
 
 /// The schema's migrations, part of the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

@@ -42,6 +42,8 @@ pub enum End {
     Completed(TaskResult),
     /// It failed.
     Failed(Failure),
+    /// The remote gave no answer, in these words.
+    Unreachable(String),
     /// The worker drains.
     HandedBack,
     /// Somebody else decided, or nobody may any more: there is nothing to tell.
@@ -51,6 +53,16 @@ pub enum End {
 impl End {
     pub(crate) fn failed(outcome: AttemptOutcome, code: &'static str, message: impl Into<String>) -> Self {
         Self::Failed(Failure::new(outcome, code, message))
+    }
+
+    /// A failure of this worker: another one shall try next.
+    fn failed_here(
+        attempt: &Attempt<'_>,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
     }
 }
 
@@ -178,11 +190,12 @@ fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
             Err(failure("AGENT_KILLED", format!("the agent was ended by signal {signal}")))
         }
         // Another machine may have the program.
-        AgentEnd::NotStarted { error } => Err(Failure {
-            outcome: AttemptOutcome::PreparationFailed,
-            exclude: Some(attempt.life.id),
-            ..failure(AgentEnd::NOT_STARTABLE, format!("the agent could not be started: {error}"))
-        }),
+        AgentEnd::NotStarted { error } => Err(Failure::of_worker(
+            attempt.life.id,
+            AttemptOutcome::PreparationFailed,
+            AgentEnd::NOT_STARTABLE,
+            format!("the agent could not be started: {error}"),
+        )),
         AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),
     }
 }
@@ -193,7 +206,21 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
     let transition = match end {
         End::Completed(result) => Transition::completed(task.epoch, result),
         End::Failed(failure) => failed(attempt, failure),
-        End::HandedBack => Transition::handed_back(task.epoch),
+        End::Unreachable(message) => {
+            let streak = streak(attempt, AttemptOutcome::RepositoryUnreachable).await;
+            Transition::repository_unreachable(
+                task.epoch,
+                message,
+                streak,
+                task.retry_count,
+                task.max_retries,
+            )
+        }
+        End::HandedBack => {
+            let streak = streak(attempt, AttemptOutcome::HandedBack).await;
+            let policy = &attempt.context().config.worker.retry;
+            Transition::handed_back_again(task.epoch, streak, task.retry_count, task.max_retries, policy)
+        }
         End::Over => return info!("over: somebody else's word"),
     };
     if let Err(error) = apply(attempt, transition).await {
@@ -202,6 +229,18 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
         let message = "the attempt's end could not be stored";
         let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
         let _ = apply(attempt, failed(attempt, failure)).await;
+    }
+}
+
+/// Counts the attempts right before this one that ended in the same way. If that cannot be had, the task gets the benefit
+/// of the doubt.
+async fn streak(attempt: &Attempt<'_>, outcome: AttemptOutcome) -> u32 {
+    let store = &attempt.context().store;
+    let counting = attempt
+        .insist(|| async { Ok(Fenced::Accepted(store.attempts_streak(attempt.task.id, outcome).await?)) });
+    match counting.await {
+        Ok(Fenced::Accepted(streak)) => streak,
+        Ok(Fenced::Stale) | Err(_) => 0,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod audit;
 mod claim;
+mod quarantine;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::lease::Lease;
 use crate::moves::{self, Moves};
+use crate::presence;
 use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
@@ -54,7 +56,8 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
     let over = CancellationToken::new();
     let helpers = async {
         let moves = moves::run(asked, &context.store, &context.queue, &over);
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves);
+        let presence = presence::keep(&life, &over);
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence);
     };
     let work = async {
         tokio::select! {

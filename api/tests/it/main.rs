@@ -10,6 +10,7 @@ mod bad_input;
 mod checkpoints;
 mod document;
 mod events;
+mod health;
 mod isolation;
 mod outage;
 mod schedules;

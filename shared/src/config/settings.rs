@@ -80,6 +80,13 @@ pub const SETTINGS: &[Setting] = &[
         "how long a task waits for a worker that has not lost it",
     ),
     number(
+        "scheduler.quarantine_ms",
+        "600000",
+        (0, 86_400_000),
+        "0 to 86400000 milliseconds",
+        "how long a worker that failed three tasks gets none (0: no quarantine)",
+    ),
+    number(
         "retry.base_delay_ms",
         "1000",
         (0, 3_600_000),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::prepare::{Prepared, accepted, chain};
+use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record};
 use crate::agent;
 use crate::checkpoint::{Checkpointer, Taken};
@@ -102,7 +102,7 @@ async fn read_output(
 
 async fn start(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<AgentProcess, End> {
     let (context, task) = (attempt.context(), attempt.task);
-    let failed = |message| End::failed(AttemptOutcome::PreparationFailed, AgentEnd::NOT_STARTABLE, message);
+    let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
     let command =
         agent::prepare(task, &prepared.workspace, &context.executable, &context.config.worker.agent_env)
             .map_err(|error| failed(error.to_string()))?;
@@ -215,7 +215,7 @@ async fn settle(
         Taken::Over => return Err(End::Over),
         Taken::WorkspaceGone => {
             let message = "the workspace vanished or became unreadable while the agent ran";
-            return Err(End::failed(AttemptOutcome::WorkspaceLost, "WORKSPACE_LOST", message));
+            return Err(End::failed_here(attempt, AttemptOutcome::WorkspaceLost, "WORKSPACE_LOST", message));
         }
     };
     match cause {

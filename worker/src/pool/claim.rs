@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Life, RETRY_DELAY};
+use super::{Life, RETRY_DELAY, quarantine};
 use crate::attempt;
 
 /// Claims until the token is cancelled. A claim that is under way is brought to its end first.
@@ -19,6 +19,11 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             biased;
             () = shutdown.cancelled() => return,
             permits = free_slots(life) => permits,
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = quarantine::wait(life) => {}
         };
         let claiming = life.claiming.lock().await;
         let ids = match life
@@ -40,10 +45,14 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = life.bell.notified() => {}
+                () = quarantine::begun(life) => {}
             }
             continue;
         }
         let claimed = claim(life, &ids).await;
+        if claimed.is_empty() {
+            quarantine::refused(life, &ids).await;
+        }
         for (task, permit) in claimed.into_iter().zip(permits) {
             begin(life, task, permit);
         }

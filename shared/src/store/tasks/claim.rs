@@ -9,7 +9,7 @@ use crate::store::{Store, StoreError};
 
 impl Store {
     /// Claims those of the given tasks that are still queued and do not exclude the worker. Each gets the next epoch and
-    /// an open attempt. A worker whose lease is over, or that drains, gets nothing.
+    /// an open attempt. A worker whose lease is over, that drains or that is in quarantine gets nothing.
     ///
     /// Nothing here waits for a lock: a claim that did would hold back all that its worker does. A task whose row is locked
     /// for the moment is left out, and `requeue_lost` offers it again. The worker's row is not locked either, so its lease
@@ -29,6 +29,7 @@ impl Store {
             WITH worker AS (
                 SELECT id, labels FROM workers
                 WHERE id = $1 AND ended_at IS NULL AND NOT draining AND lease_expires_at > now()
+                  AND coalesce(quarantined_until <= now(), true)
             ), candidate AS (
                 SELECT t.id FROM tasks t, worker
                 WHERE t.id = ANY($2) AND t.status = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)

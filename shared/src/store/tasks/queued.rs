@@ -39,6 +39,27 @@ impl Store {
         Ok(queued)
     }
 
+    /// Returns those of the given tasks that are queued: what a claim has left over.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn tasks_ready(&self, tasks: &[TaskId]) -> Result<Vec<ReadyTask>, StoreError> {
+        let ids: Vec<_> = tasks.iter().map(|id| id.uuid()).collect();
+        let ready = sqlx::query_as!(
+            ReadyTask,
+            r#"
+            SELECT t.id AS "id: TaskId", t.owner_id AS "owner_id: OwnerId", o.weight AS owner_weight, t.priority,
+                   t.queued_at AS "queued_at!", t.labels, t.excluded_worker_ids AS "excluded_worker_ids: Vec<WorkerId>"
+            FROM tasks t JOIN owners o ON o.id = t.owner_id
+            WHERE t.id = ANY($1) AND t.status = 'queued'
+            "#,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ready)
+    }
+
     /// Lifts the exclusions of up to `limit` tasks that have been queued for `grace_ms` while every live worker is one
     /// that they exclude. Returns them, for the queue to hear of it.
     ///
@@ -61,7 +82,8 @@ impl Store {
                   AND NOT EXISTS (
                       SELECT FROM workers w
                       WHERE w.ended_at IS NULL AND NOT w.draining AND t.labels <@ w.labels
-                        AND w.id <> ALL(t.excluded_worker_ids))
+                        AND w.id <> ALL(t.excluded_worker_ids)
+                        AND coalesce(w.quarantined_until <= now(), true))
                 ORDER BY t.id LIMIT $2
                 FOR NO KEY UPDATE OF t SKIP LOCKED
             ), relaxed AS (

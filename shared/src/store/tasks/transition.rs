@@ -166,17 +166,18 @@ impl Store {
                 RETURNING t.id, t.owner_id, t.epoch, t.last_sequence, t.priority, t.labels, t.queued_at,
                           t.excluded_worker_ids, t.not_before, t.children_waiting, h.left_status, h.held_by, h.left_slot,
                           h.to_status, h.code, h.message, h.result_commit, h.result_branch, h.completion_error,
-                          h.outcome, h.exit_code, h.name, h.unseen_start
+                          h.outcome, h.exit_code, h.exclude, h.name, h.unseen_start
             ), attempt AS (
                 INSERT INTO attempts AS a (task_id, epoch, worker_id, started_at, ended_at, outcome, exit_code,
-                                           error_code, error_message)
+                                           error_code, error_message, blames_worker)
                 SELECT id, epoch, held_by, CASE WHEN to_status = 'running' OR unseen_start = 1 THEN now() END,
-                       CASE WHEN outcome IS NOT NULL THEN now() END, outcome, exit_code, code, message
+                       CASE WHEN outcome IS NOT NULL THEN now() END, outcome, exit_code, code, message,
+                       exclude IS NOT NULL
                 FROM moved WHERE held_by IS NOT NULL
                 ON CONFLICT (task_id, epoch) DO UPDATE SET
                     started_at = coalesce(a.started_at, EXCLUDED.started_at), ended_at = EXCLUDED.ended_at,
                     outcome = EXCLUDED.outcome, exit_code = EXCLUDED.exit_code, error_code = EXCLUDED.error_code,
-                    error_message = EXCLUDED.error_message
+                    error_message = EXCLUDED.error_message, blames_worker = EXCLUDED.blames_worker
                     WHERE a.ended_at IS NULL
             ), edge AS (
                 UPDATE task_dependencies d SET satisfied = true
@@ -365,6 +366,11 @@ fn collect(moves: &[Move], rows: Vec<Row>) -> AppliedAll {
     for Move { task, transition } in moves {
         let applied = moved.remove(task).and_then(Row::moved);
         stale += u64::from(applied.is_none() && transition.epoch.is_some());
+        if let (Some(end), Some(_held)) =
+            (&transition.attempt_end, applied.as_ref().and_then(|moved| moved.held_by))
+        {
+            metrics::counter!("makima_attempts_total", "outcome" => end.outcome.as_str()).increment(1);
+        }
         all.applied.push(applied.map_or(Applied::Refused, Applied::Moved));
     }
     if stale > 0 {
