@@ -8,6 +8,7 @@ use std::time::Duration;
 use makima_shared::domain::{Task, TaskId};
 use makima_shared::queue::{Queue, QueueError};
 use makima_shared::store::{Moved, ReadyTask};
+use makima_shared::telemetry::names;
 use tokio_util::task::TaskTracker;
 
 /// How long a hint may take before it is given up.
@@ -74,6 +75,6 @@ async fn give(hint: &'static str, task: TaskId, work: impl Future<Output = Resul
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "Redis did not answer".to_owned(),
     };
-    metrics::counter!("makima_hints_lost_total").increment(1);
+    metrics::counter!(names::HINTS_LOST).increment(1);
     tracing::warn!(task.id = %task, hint, problem, "a hint was lost; the scheduler makes up for it");
 }

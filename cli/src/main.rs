@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod demo;
 mod directories;
+mod exporter;
 mod failure;
 mod render;
 mod role;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use makima_shared::store::LeaderProof;
+use makima_shared::telemetry::names;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue};
-use crate::{Context, wake};
+use crate::{Context, measure, wake};
 
 /// How often expired patches are looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
@@ -22,6 +23,7 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
     let ended = Notify::new();
     tokio::join!(
         wake::run(context, &ended, term),
+        measure::run(context, term),
         periodically("release", sweep, None, term, || release::run_once(context, None)),
         periodically("fail_blocked", sweep, Some(&ended), term, || fail_blocked::run_once(context)),
         periodically("rescue", sweep / 2, None, term, || rescue::run_once(context)),
@@ -48,7 +50,7 @@ async fn periodically<F>(
             () = term.cancelled() => return,
             outcome = run_once() => outcome,
         };
-        metrics::histogram!("makima_reconcile_seconds", "reconciler" => name)
+        metrics::histogram!(names::RECONCILE_SECONDS, "reconciler" => name)
             .record(begun.elapsed().as_secs_f64());
         if note(name, &outcome) {
             continue;
@@ -71,8 +73,7 @@ async fn periodically<F>(
 fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
     match outcome {
         Ok(report) => {
-            metrics::counter!("makima_reconciled_total", "reconciler" => name)
-                .increment(report.changed as u64);
+            metrics::counter!(names::RECONCILED, "reconciler" => name).increment(report.changed as u64);
             if report.changed > 0 {
                 info!(reconciler = name, changed = report.changed, "reconciled");
             } else {
@@ -81,7 +82,7 @@ fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
             report.more
         }
         Err(error) => {
-            metrics::counter!("makima_reconcile_errors_total", "reconciler" => name).increment(1);
+            metrics::counter!(names::RECONCILE_ERRORS, "reconciler" => name).increment(1);
             warn!(
                 reconciler = name,
                 error = error as &dyn std::error::Error,

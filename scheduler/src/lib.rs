@@ -9,6 +9,7 @@
 
 mod driver;
 mod leader;
+mod measure;
 mod report;
 mod tasks;
 mod wake;

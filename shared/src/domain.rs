@@ -8,6 +8,7 @@ mod event;
 mod git_names;
 mod hidden;
 mod ids;
+mod overview;
 mod retry;
 mod status;
 mod submission;
@@ -21,6 +22,7 @@ pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, 
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};
 pub use hidden::is_hidden;
 pub use ids::{ApiKeyId, Epoch, OwnerId, TaskId, WorkerId};
+pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use retry::RetryPolicy;
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};

@@ -14,6 +14,8 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client};
 
+use crate::telemetry::names;
+
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
@@ -33,7 +35,14 @@ pub struct Queue {
 /// Redis did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis is unavailable")]
-pub struct QueueError(#[from] redis::RedisError);
+pub struct QueueError(#[source] redis::RedisError);
+
+impl From<redis::RedisError> for QueueError {
+    fn from(error: redis::RedisError) -> Self {
+        metrics::counter!(names::QUEUE_ERRORS).increment(1);
+        Self(error)
+    }
+}
 
 impl Queue {
     /// Opens the queue. The connection is made when it is needed, so Redis may still be down.

@@ -9,6 +9,7 @@ mod attempts;
 mod checkpoints;
 mod events;
 mod leader;
+mod overview;
 mod owners;
 mod tasks;
 mod workers;
@@ -20,10 +21,13 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
+use crate::telemetry::names;
+
 pub use api_keys::Caller;
 pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
+pub use overview::{FleetLoad, rest_after};
 pub use tasks::{
     Applied, LostAttempt, Moved, ReadyTask, SubmitError, Submitted, TaskFilter, TaskPage, WaitingFacts,
 };
@@ -52,7 +56,7 @@ impl<T> Fenced<T> {
         match value {
             Some(value) => Self::Accepted(value),
             None => {
-                metrics::counter!("makima_stale_writes_total").increment(1);
+                metrics::counter!(names::STALE_WRITES).increment(1);
                 Self::Stale
             }
         }
@@ -76,7 +80,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_passing(&error) { Self::Unavailable(error) } else { Self::Database(error) }
+        let passing = is_passing(&error);
+        let kind = if passing { "unavailable" } else { "refused" };
+        metrics::counter!(names::STORE_ERRORS, "kind" => kind).increment(1);
+        if passing { Self::Unavailable(error) } else { Self::Database(error) }
     }
 }
 
@@ -111,9 +118,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Those of the call, and [`StoreError::Unavailable`] when no answer came. Whether a write was carried out is then not
 /// known.
 pub async fn answered<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(ANSWER_LIMIT, call).await.unwrap_or_else(|_elapsed| {
-        Err(StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-    })
+    tokio::time::timeout(ANSWER_LIMIT, call)
+        .await
+        .unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()))
 }
 
 impl Store {

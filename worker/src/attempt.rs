@@ -18,10 +18,11 @@ mod threads;
 pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
+use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, TaskStatus, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
+use makima_shared::telemetry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
@@ -60,6 +61,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
+    /// When it was claimed.
+    begun: Instant,
 }
 
 impl Attempt<'_> {
@@ -69,6 +72,16 @@ impl Attempt<'_> {
 
     pub(crate) fn key(&self) -> OpenAttempt {
         OpenAttempt { task_id: self.task.id, epoch: self.task.epoch }
+    }
+
+    /// Counts the end that the store took.
+    fn count_end(&self, transition: &Transition) {
+        if let Some(outcome) = transition.outcome() {
+            telemetry::record::attempt_ended(self.begun, outcome);
+        }
+        if transition.to() == TaskStatus::Done {
+            self.life.tally.done();
+        }
     }
 
     /// Waits until nothing more of this attempt may be written: it is over, or the lease is lost.
@@ -122,7 +135,7 @@ impl Attempt<'_> {
 /// Carries an attempt out, to whatever end, and tells the store.
 pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
-    let attempt = Attempt { life, task, over };
+    let attempt = Attempt { life, task, over, begun: Instant::now() };
     async {
         let end = carry_out(&attempt).await;
         conclude(&attempt, end).await;
@@ -205,6 +218,7 @@ async fn apply(attempt: &Attempt<'_>, transition: &Transition) -> Result<(), Sto
     match attempt.transition(transition).await? {
         Fenced::Accepted(moved) => {
             info!(status = %transition.to(), "ended");
+            attempt.count_end(transition);
             hints::ended(&attempt.context().queue, attempt.task.id, transition, &moved).await;
         }
         Fenced::Stale => info!("over before its end could be told"),

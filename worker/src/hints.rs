@@ -3,6 +3,7 @@
 use makima_shared::domain::{TaskId, TaskStatus, Transition};
 use makima_shared::queue::{Queue, QueueError};
 use makima_shared::store::Moved;
+use makima_shared::telemetry::names;
 
 /// Tells whoever waits for a task that its attempt has ended. What makes others move goes first.
 pub(crate) async fn ended(queue: &Queue, task: TaskId, transition: &Transition, moved: &Moved) {
@@ -28,6 +29,7 @@ pub(crate) async fn announce(queue: &Queue, task: TaskId, sequence: i64) {
 
 fn note(outcome: Result<(), QueueError>) {
     if let Err(error) = outcome {
+        metrics::counter!(names::HINTS_LOST).increment(1);
         tracing::debug!(error = &error as &dyn std::error::Error, "a hint was lost");
     }
 }

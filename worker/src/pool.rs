@@ -3,6 +3,7 @@
 
 mod audit;
 mod claim;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
 use crate::{Context, WorkerError};
+use tally::Tally;
 
 /// How long one wait for a message lasts, and so how long a lost bell can cost.
 const INBOX_PATIENCE: Duration = Duration::from_secs(2);
@@ -38,6 +40,8 @@ pub(crate) struct Life {
     roster: Arc<Roster>,
     slots: Arc<Semaphore>,
     bell: Notify,
+    /// What it has done so far.
+    pub(crate) tally: Tally,
     /// Held over a claim, so that the audit never sees a task that was claimed but not entered yet.
     claiming: Mutex<()>,
     attempts: TaskTracker,
@@ -50,7 +54,7 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
     let life = Arc::new(life);
     let over = CancellationToken::new();
     let helpers = async {
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over));
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), tally::run(&life, &over));
     };
     let work = async {
         tokio::select! {
@@ -108,6 +112,7 @@ async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<O
         roster: Arc::default(),
         slots: Arc::new(Semaphore::new(config.worker.slots as usize)),
         bell: Notify::new(),
+        tally: Tally::default(),
         claiming: Mutex::new(()),
         attempts: TaskTracker::new(),
     }))

@@ -165,6 +165,8 @@ mod tests {
             lease_expires_at: now + TimeDelta::seconds(8),
             draining: false,
             alive: true,
+            claimed_count: 0,
+            done_count: 0,
         };
         let lost = Worker { alive: false, ..worker.clone() };
         let text = worker_table(&[worker, lost], now, None);

@@ -44,6 +44,23 @@ pub enum AttemptOutcome {
     Cancelled,
 }
 
+impl AttemptOutcome {
+    /// Returns the word used in SQL, JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::AgentFailed => "agent_failed",
+            Self::TimedOut => "timed_out",
+            Self::PreparationFailed => "preparation_failed",
+            Self::WorkerLost => "worker_lost",
+            Self::WorkspaceLost => "workspace_lost",
+            Self::HandedBack => "handed_back",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A task with everything that was asked for and where it stands.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,10 +1,13 @@
 //! The one statement behind every [`Transition`].
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 
 use super::ReadyTask;
 use crate::domain::{AttemptOutcome, Epoch, OwnerId, TaskId, TaskStatus, Transition, WorkerId};
 use crate::store::{Store, StoreError};
+use crate::telemetry::record;
 
 /// What became of a transition.
 #[derive(Clone, Debug)]
@@ -78,6 +81,7 @@ impl Store {
         task: TaskId,
         transition: &Transition,
     ) -> Result<Applied, StoreError> {
+        let begun = Instant::now();
         // The attempt of a held task is always there, so its INSERT always turns into the UPDATE. A plain UPDATE would not
         // see the attempt of a claim that this statement had to wait for.
         let moved = sqlx::query_as!(
@@ -152,9 +156,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        if moved.is_none() && transition.epoch.is_some() {
-            metrics::counter!("makima_stale_writes_total").increment(1);
-        }
+        record::transition(begun, transition, moved.as_ref().map(|moved| moved.from));
         Ok(moved.map_or(Applied::Refused, Applied::Moved))
     }
 }
