@@ -13,6 +13,7 @@ mod services;
 mod show;
 mod stop;
 mod tasks;
+mod top;
 mod up;
 mod wait;
 mod worker;
@@ -56,6 +57,8 @@ enum Command {
     Checkpoints(checkpoints::CheckpointsArgs),
     /// List the workers
     Workers(workers::WorkersArgs),
+    /// Watch queue, owners, workers and running tasks
+    Top(top::TopArgs),
 
     /// Run the HTTP API
     Api(api::ApiArgs),
@@ -105,6 +108,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Stop(args) => on_one_thread(stop::run(args)),
         Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
+        Command::Top(args) => on_one_thread(top::run(args)),
     }
 }
 

@@ -13,6 +13,7 @@ mod render;
 mod role;
 mod services;
 mod settings;
+mod top;
 mod up;
 mod watch;
 

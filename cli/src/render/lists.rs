@@ -55,7 +55,7 @@ pub(crate) fn worker_table(workers: &[Worker], now: DateTime<Utc>, width: Option
     table(&COLUMNS, &workers.iter().map(row).collect::<Vec<_>>(), width)
 }
 
-fn worker_state(worker: &Worker) -> String {
+pub(super) fn worker_state(worker: &Worker) -> String {
     if !worker.alive {
         style("lost").red().to_string()
     } else if worker.draining {

@@ -18,6 +18,7 @@ mod isolation;
 mod leader;
 mod life_cycle;
 mod live_events;
+mod overview;
 mod redis_fixture;
 mod release;
 mod submission;
