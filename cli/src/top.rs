@@ -8,10 +8,10 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::TimeDelta;
 use makima_shared::domain::Overview;
 use nix::sys::signal::{Signal, raise};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, ClientError};
 use crate::render::{Rates, TopView, top_frame};
@@ -20,12 +20,14 @@ use rates::History;
 use screen::Screen;
 
 /// How long an answer may take before the API counts as away.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known so far.
 struct Known<'a> {
     url: &'a str,
     overview: Option<Overview>,
+    /// When the last answer came.
+    answered: Instant,
     history: History,
     rates: Option<Rates>,
     trouble: Option<String>,
@@ -33,8 +35,14 @@ struct Known<'a> {
 
 /// Shows frames until somebody asks for the end. An API that is away is waited for.
 pub(crate) async fn watch(client: &Client, interval: Duration) -> anyhow::Result<ExitCode> {
-    let mut known =
-        Known { url: client.url(), overview: None, history: History::default(), rates: None, trouble: None };
+    let mut known = Known {
+        url: client.url(),
+        overview: None,
+        answered: Instant::now(),
+        history: History::default(),
+        rates: None,
+        trouble: None,
+    };
     let mut input = Input::listen()?;
     let screen = Screen::enter()?;
     known.draw(&screen)?;
@@ -79,6 +87,7 @@ impl Known<'_> {
                 self.history.push(&overview);
                 self.rates = self.history.rates();
                 self.overview = Some(overview);
+                self.answered = Instant::now();
                 self.trouble = None;
             }
             Err(error) if error.is_passing() => self.trouble = Some(error.to_string()),
@@ -93,7 +102,7 @@ impl Known<'_> {
             overview: self.overview.as_ref(),
             rates: self.rates.as_ref(),
             trouble: self.trouble.as_deref(),
-            now: Utc::now(),
+            age: TimeDelta::from_std(self.answered.elapsed()).unwrap_or(TimeDelta::MAX),
         };
         screen.draw(&top_frame(&view, Screen::size()))
     }

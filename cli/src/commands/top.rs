@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::TimeDelta;
 use clap::Args;
 
 use crate::client::ClientArgs;
@@ -41,8 +41,13 @@ pub(super) async fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
         return Box::pin(top::watch(&client, args.interval)).await;
     }
     let overview = client.overview().await?;
-    let view =
-        TopView { url: client.url(), overview: Some(&overview), rates: None, trouble: None, now: Utc::now() };
+    let view = TopView {
+        url: client.url(),
+        overview: Some(&overview),
+        rates: None,
+        trouble: None,
+        age: TimeDelta::zero(),
+    };
     let lines = render::top_frame(&view, Size { width: render::terminal_width(), height: None });
     writeln!(std::io::stdout(), "{}", lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)

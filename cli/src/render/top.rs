@@ -34,7 +34,8 @@ pub(crate) struct TopView<'a> {
     pub(crate) rates: Option<&'a Rates>,
     /// Why there is no newer answer, in words.
     pub(crate) trouble: Option<&'a str>,
-    pub(crate) now: DateTime<Utc>,
+    /// How long ago the last answer came.
+    pub(crate) age: TimeDelta,
 }
 
 /// The room for a frame; where a side is none, it has no end.
@@ -58,9 +59,9 @@ pub(crate) fn top_frame(view: &TopView<'_>, size: Size) -> Vec<String> {
         lines.extend(totals(overview, view.rates));
     }
     if let Some(trouble) = view.trouble {
-        let age = view.overview.map(|overview| span(view.now - overview.at));
-        let known = age.map(|age| format!("; below is how it stood {age} ago")).unwrap_or_default();
-        lines.push(style(format!("{}{known}", one_line(trouble))).red().to_string());
+        let age = view.overview.map(|_old| format!("this is {} old: ", span(view.age)));
+        let words = format!("{}{}", age.unwrap_or_default(), one_line(trouble));
+        lines.push(style(words).red().to_string());
     }
     if let Some(overview) = view.overview {
         lines.push(String::new());

@@ -88,7 +88,7 @@ fn frame(width: usize, height: Option<usize>) -> String {
         overview: Some(&overview),
         rates: Some(&rates),
         trouble: None,
-        now: at(),
+        age: TimeDelta::zero(),
     };
     let lines = top_frame(&view, Size { width: Some(width), height });
     assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{lines:#?}");
@@ -121,10 +121,10 @@ fn an_api_that_is_away_is_said_to_be_and_the_last_state_stays() {
         overview: Some(&overview),
         rates: None,
         trouble: Some("no answer:\u{1b}[2J connection refused"),
-        now: at() + TimeDelta::seconds(12),
+        age: TimeDelta::seconds(12),
     };
     let lines = top_frame(&view, Size::default());
-    assert_eq!(lines[3], "no answer: connection refused; below is how it stood 12s ago");
+    assert_eq!(lines[3], "this is 12s old: no answer: connection refused");
     let first = TopView { overview: None, ..view };
     assert_eq!(top_frame(&first, Size::default()), ["makima top  http://h", "no answer: connection refused"]);
 }
@@ -132,7 +132,8 @@ fn an_api_that_is_away_is_said_to_be_and_the_last_state_stays() {
 #[test]
 fn an_old_measurement_says_so() {
     let overview = Overview { measured_at: at() - TimeDelta::seconds(9), ..overview() };
-    let view = TopView { url: "u", overview: Some(&overview), rates: None, trouble: None, now: at() };
+    let view =
+        TopView { url: "u", overview: Some(&overview), rates: None, trouble: None, age: TimeDelta::zero() };
     assert!(top_frame(&view, Size::default())[1].ends_with("measured 9.0s ago"));
 }
 
