@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use makima_shared::store::LeaderProof;
+use makima_shared::telemetry::names;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use crate::tasks::{
     end_silent, fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, quarantine,
     recount, relax_exclusions, release, requeue_lost, requeue_wiped, rescue, run_schedules,
 };
-use crate::{Context, wake};
+use crate::{Context, measure, wake};
 
 /// How often all queued tasks are looked for in Redis, not only the newest.
 const REQUEUE_ALL_PERIOD: Duration = Duration::from_secs(15);
@@ -32,6 +33,7 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
     let broken = end_silent::Broken::default();
     tokio::join!(
         wake::run(context, term),
+        measure::run(context, term),
         periodically("release", sweep, Some(&signals.release), term, || release::run_once(context)),
         periodically("fail_blocked", sweep, Some(&signals.fail_blocked), term, || fail_blocked::run_once(
             context
@@ -74,7 +76,7 @@ async fn periodically<F>(
             () = term.cancelled() => return,
             outcome = run_once() => outcome,
         };
-        metrics::histogram!("makima_reconcile_seconds", "reconciler" => name)
+        metrics::histogram!(names::RECONCILE_SECONDS, "reconciler" => name)
             .record(begun.elapsed().as_secs_f64());
         if note(name, &outcome) {
             continue;
@@ -97,8 +99,7 @@ async fn periodically<F>(
 fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
     match outcome {
         Ok(report) => {
-            metrics::counter!("makima_reconciled_total", "reconciler" => name)
-                .increment(report.changed as u64);
+            metrics::counter!(names::RECONCILED, "reconciler" => name).increment(report.changed as u64);
             if report.changed > 0 {
                 info!(reconciler = name, changed = report.changed, "reconciled");
             } else {
@@ -107,7 +108,7 @@ fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
             report.more
         }
         Err(error) => {
-            metrics::counter!("makima_reconcile_errors_total", "reconciler" => name).increment(1);
+            metrics::counter!(names::RECONCILE_ERRORS, "reconciler" => name).increment(1);
             warn!(
                 reconciler = name,
                 error = error as &dyn std::error::Error,

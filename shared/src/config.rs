@@ -30,6 +30,8 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// For workers.
     pub worker: WorkerConfig,
+    /// For schedulers and workers.
+    pub metrics: MetricsConfig,
     /// For every role.
     pub log: LogConfig,
 }
@@ -126,6 +128,13 @@ pub struct WorkerConfig {
     pub retry: RetryPolicy,
 }
 
+/// For the roles that serve nothing else over HTTP.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// The address to show metrics on; none if nobody shall see them.
+    pub listen: Option<SocketAddr>,
+}
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -188,6 +197,7 @@ impl Config {
                 allow_local_repositories,
                 retry,
             },
+            metrics: MetricsConfig { listen: read.optional_address("metrics.listen") },
             log: LogConfig { format: read.log_format("log.format"), filter: read.text("log.filter") },
         };
         read.require(

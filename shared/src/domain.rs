@@ -12,6 +12,7 @@ mod hidden;
 mod ids;
 mod labels;
 mod limits;
+mod overview;
 mod retry;
 mod schedule;
 mod status;
@@ -31,6 +32,7 @@ pub use hidden::is_hidden;
 pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
+pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use retry::RetryPolicy;
 pub use schedule::{
     DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,

@@ -19,10 +19,11 @@ pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
+use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, TaskStatus, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
+use makima_shared::telemetry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
@@ -72,6 +73,8 @@ pub struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
+    /// When it was claimed.
+    begun: Instant,
 }
 
 impl Attempt<'_> {
@@ -81,6 +84,16 @@ impl Attempt<'_> {
 
     pub(crate) fn key(&self) -> OpenAttempt {
         OpenAttempt { task_id: self.task.id, epoch: self.task.epoch }
+    }
+
+    /// Counts the end that the store took.
+    fn count_end(&self, outcome: Option<AttemptOutcome>, to: TaskStatus) {
+        if let Some(outcome) = outcome {
+            telemetry::record::attempt_ended(self.begun, outcome);
+        }
+        if to == TaskStatus::Done {
+            self.life.tally.done();
+        }
     }
 
     /// Waits until nothing more of this attempt may be written: it is over, or the lease is lost.
@@ -151,7 +164,7 @@ impl Runner for AgentRunner {
 /// Carries an attempt out, to whatever end, and tells the store.
 pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
-    let attempt = Attempt { life, task, over };
+    let attempt = Attempt { life, task, over, begun: Instant::now() };
     async {
         let end = life.context.runner.run(&attempt).await;
         conclude(&attempt, end).await;
@@ -252,9 +265,12 @@ fn failed(attempt: &Attempt<'_>, failure: Failure) -> Transition {
 
 /// Applies the last transition of an attempt.
 async fn apply(attempt: &Attempt<'_>, transition: Transition) -> Result<(), StoreError> {
-    let to = transition.to();
+    let (to, outcome) = (transition.to(), transition.outcome());
     match attempt.transition(transition).await? {
-        Fenced::Accepted(_moved) => info!(status = %to, "ended"),
+        Fenced::Accepted(_moved) => {
+            info!(status = %to, "ended");
+            attempt.count_end(outcome, to);
+        }
         Fenced::Stale => info!("over before its end could be told"),
     }
     Ok(())

@@ -4,6 +4,7 @@
 mod audit;
 mod claim;
 mod quarantine;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
 use crate::{Context, WorkerError};
+use tally::Tally;
 
 /// How long one wait for a message lasts, and so how long a lost bell can cost.
 const INBOX_PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +44,8 @@ pub(crate) struct Life {
     roster: Arc<Roster>,
     slots: Arc<Semaphore>,
     bell: Notify,
+    /// What it has done so far.
+    pub(crate) tally: Tally,
     /// Held over a claim, so that the audit never sees a task that was claimed but not entered yet.
     claiming: Mutex<()>,
     attempts: TaskTracker,
@@ -57,7 +61,8 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
     let helpers = async {
         let moves = moves::run(asked, &context.store, &context.queue, &over);
         let presence = presence::keep(&life, &over);
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence);
+        let tally = tally::run(&life, &over);
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally);
     };
     let work = async {
         tokio::select! {
@@ -121,6 +126,7 @@ async fn begin(
         roster: Arc::default(),
         slots: Arc::new(Semaphore::new(config.worker.slots as usize)),
         bell: Notify::new(),
+        tally: Tally::default(),
         claiming: Mutex::new(()),
         attempts: TaskTracker::new(),
     }))

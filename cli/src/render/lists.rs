@@ -64,7 +64,7 @@ fn quarantine(worker: &Worker, now: DateTime<Utc>) -> Option<String> {
     Some(format!("  {} gets no tasks for {left}: {why}\n", one_line(&worker.name)))
 }
 
-fn worker_state(worker: &Worker) -> String {
+pub(super) fn worker_state(worker: &Worker) -> String {
     if !worker.alive {
         style("lost").red().to_string()
     } else if worker.draining {
@@ -178,6 +178,8 @@ mod tests {
             quarantined_until: None,
             quarantine_reason: None,
             alive: true,
+            claimed_count: 0,
+            done_count: 0,
         };
         let lost = Worker { alive: false, ..worker.clone() };
         let quarantined = Worker {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use makima_shared::domain::WorkerId;
 use makima_shared::store::WorkerBeat;
+use makima_shared::telemetry::names;
 use tracing::{debug, warn};
 
 use crate::Context;
@@ -48,7 +49,7 @@ pub(crate) async fn run_once(context: &Context, broken: &Broken) -> Result<Repor
     let ended = context.store.workers_end_silent(&suspects).await?;
     for worker in &ended {
         warn!(worker.id = %worker, "the worker's connection is broken and its beat overdue: ended");
-        metrics::counter!("makima_lease_expiries_total", "cause" => "connection").increment(1);
+        metrics::counter!(names::LEASE_EXPIRIES, "cause" => "connection").increment(1);
     }
     if !ended.is_empty() {
         context.signals.workers_lost();

@@ -2,6 +2,7 @@
 
 use makima_shared::domain::{AttemptOutcome, Failure, Transition};
 use makima_shared::store::{Applied, LostAttempt, StoreError};
+use makima_shared::telemetry::names;
 use tracing::{error, warn};
 
 use crate::Context;
@@ -12,7 +13,7 @@ const LIMIT: i64 = 200;
 pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError> {
     for worker in context.store.workers_end_expired().await? {
         warn!(worker.id = %worker, "the worker's lease ran out");
-        metrics::counter!("makima_lease_expiries_total", "cause" => "lease").increment(1);
+        metrics::counter!(names::LEASE_EXPIRIES, "cause" => "lease").increment(1);
         // A hint like any other: an entry left behind costs one bell that nobody hears.
         let _ = context.queue.worker_forget(worker).await;
     }

@@ -162,6 +162,12 @@ pub const SETTINGS: &[Setting] = &[
         "the largest patch that is stored, compressed",
     ),
     number("checkpoint.keep_days", "7", (1, 3650), "1 to 3650 days", "how long patches are kept"),
+    text(
+        "metrics.listen",
+        "",
+        "an address and a port, such as 127.0.0.1:7421, or nothing",
+        "where a scheduler or a worker shows its metrics; the API does on its own address",
+    ),
     text("log.format", "text", "text or json", "the form of log lines"),
     text("log.filter", "info", "directives such as info,makima_worker=debug", "which log lines are written"),
 ];

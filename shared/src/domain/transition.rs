@@ -197,6 +197,12 @@ impl Transition {
         }
     }
 
+    /// Returns how the attempt ends with it, if one does.
+    #[must_use]
+    pub fn outcome(&self) -> Option<AttemptOutcome> {
+        self.attempt_end.as_ref().map(|end| end.outcome)
+    }
+
     /// Returns where the transition leads.
     #[must_use]
     pub fn to(&self) -> TaskStatus {

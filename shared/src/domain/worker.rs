@@ -63,4 +63,8 @@ pub struct Worker {
     pub quarantine_reason: Option<String>,
     /// Its lease holds.
     pub alive: bool,
+    /// How many tasks it has claimed in its life, as of its last beat.
+    pub claimed_count: i64,
+    /// How many tasks it has brought to a good end in its life, as of its last beat.
+    pub done_count: i64,
 }

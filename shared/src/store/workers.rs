@@ -61,6 +61,22 @@ impl Store {
         }))
     }
 
+    /// Notes what a worker has done in its life.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_count(&self, id: WorkerId, claimed: i64, done: i64) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE workers SET claimed_count = $2, done_count = $3 WHERE id = $1",
+            id.uuid(),
+            claimed,
+            done
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Marks a worker as one that takes nothing new.
     ///
     /// # Errors
@@ -128,7 +144,7 @@ impl Store {
             SELECT id AS "id: WorkerId", name, host, pid, version, slots, labels, registered_at, lease_expires_at,
                    draining, CASE WHEN quarantined_until > now() THEN quarantined_until END AS quarantined_until,
                    CASE WHEN quarantined_until > now() THEN quarantine_reason END AS quarantine_reason,
-                   ended_at IS NULL AND lease_expires_at > now() AS "alive!",
+                   ended_at IS NULL AND lease_expires_at > now() AS "alive!", claimed_count, done_count,
                    (SELECT count(*) FROM tasks WHERE tasks.worker_id = workers.id) AS "busy_slots!"
             FROM workers
             WHERE CASE WHEN $1::uuid IS NULL THEN ended_at IS NULL ELSE id = $1 END

@@ -21,6 +21,7 @@ mod isolation;
 mod leader;
 mod life_cycle;
 mod live_events;
+mod overview;
 mod presence;
 mod quarantine;
 mod redis_fixture;

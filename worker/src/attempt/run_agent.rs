@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
+use makima_shared::telemetry::names;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -108,6 +109,7 @@ async fn start(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<AgentProces
             .map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
     accepted(attempt.transition(Transition::started(task.epoch)).await)?;
+    metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
     let lease = &attempt.life.lease;
     AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
 }

@@ -1,9 +1,11 @@
 //! Claims: as many tasks at once as there are free slots.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use makima_shared::domain::{ClaimedTask, TaskId};
 use makima_shared::store::{OpenAttempt, answered};
+use makima_shared::telemetry::record;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,7 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             () = quarantine::wait(life) => {}
         };
         let claiming = life.claiming.lock().await;
+        let asked = Instant::now();
         let ids = match life
             .context
             .queue
@@ -53,6 +56,8 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
         if claimed.is_empty() {
             quarantine::refused(life, &ids).await;
         }
+        record::claimed(asked, claimed.len());
+        life.tally.claimed(claimed.len());
         for (task, permit) in claimed.into_iter().zip(permits) {
             begin(life, task, permit);
         }
@@ -73,10 +78,7 @@ async fn free_slots(life: &Life) -> Vec<OwnedSemaphorePermit> {
 /// same.
 async fn claim(life: &Life, ids: &[TaskId]) -> Vec<ClaimedTask> {
     match answered(life.context.store.tasks_claim(life.id, ids)).await {
-        Ok(claimed) => {
-            metrics::counter!("makima_claims_total").increment(claimed.len() as u64);
-            claimed
-        }
+        Ok(claimed) => claimed,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "the claim failed");
             Vec::new()

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 
 use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, OwnerId, TaskId, WorkerId};
 use crate::store::{Store, StoreError};
+use crate::telemetry::record;
 
 impl Store {
     /// Claims those of the given tasks that are still queued and do not exclude the worker. Each gets the next epoch and
@@ -53,7 +54,8 @@ impl Store {
             SELECT id AS "id: TaskId", owner_id AS "owner_id: OwnerId", epoch AS "epoch: Epoch", name, plan,
                    repository_url, base_branch, target_branch, agent AS "agent: Json<Agent>",
                    env AS "env: Json<BTreeMap<String, String>>", max_retries, retry_count, timeout_secs,
-                   checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit
+                   checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit,
+                   extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
             worker.uuid(),
@@ -61,6 +63,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        record::queue_waits(rows.iter().map(|row| row.waited_secs));
         let claimed = rows.into_iter().map(|row| ClaimedTask {
             id: row.id,
             owner_id: row.owner_id,

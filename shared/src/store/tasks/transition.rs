@@ -6,12 +6,15 @@
 
 use std::collections::HashMap;
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ReadyTask;
 use crate::domain::{AttemptOutcome, Epoch, OwnerId, TaskId, TaskStatus, Transition, WorkerId};
 use crate::store::{Store, StoreError};
+use crate::telemetry::record;
 
 /// The most children that a task's end settles by itself. More are the scheduler's.
 const INLINE_CHILDREN: i64 = 100;
@@ -106,6 +109,7 @@ impl Store {
     #[allow(clippy::too_many_lines, reason = "one statement, and its parameters one to a line")]
     async fn transition(&self, owner: Option<OwnerId>, moves: &[Move]) -> Result<AppliedAll, StoreError> {
         let columns = Columns::of(moves);
+        let begun = Instant::now();
         // The attempt of a held task is always there, so its INSERT always turns into the UPDATE. A plain UPDATE would not
         // see the attempt of a claim that this statement had to wait for.
         let rows = sqlx::query_as!(
@@ -256,6 +260,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        record::transitions(begun);
         Ok(collect(moves, rows))
     }
 }
@@ -362,19 +367,10 @@ fn collect(moves: &[Move], rows: Vec<Row>) -> AppliedAll {
             moved.insert(row.id, row);
         }
     }
-    let mut stale = 0;
     for Move { task, transition } in moves {
         let applied = moved.remove(task).and_then(Row::moved);
-        stale += u64::from(applied.is_none() && transition.epoch.is_some());
-        if let (Some(end), Some(_held)) =
-            (&transition.attempt_end, applied.as_ref().and_then(|moved| moved.held_by))
-        {
-            metrics::counter!("makima_attempts_total", "outcome" => end.outcome.as_str()).increment(1);
-        }
+        record::transition(transition, applied.as_ref().map(|moved| moved.from));
         all.applied.push(applied.map_or(Applied::Refused, Applied::Moved));
-    }
-    if stale > 0 {
-        metrics::counter!("makima_stale_writes_total").increment(stale);
     }
     all
 }
