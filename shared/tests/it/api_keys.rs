@@ -31,7 +31,7 @@ async fn a_key_names_its_owner_until_it_is_revoked(pool: PgPool) {
 
 #[sqlx::test(migrations = "../migrations")]
 async fn only_a_key_that_was_made_for_an_operator_is_one(pool: PgPool) {
-    let store = Store::from_pool(pool);
+    let store = testing::store(&pool);
     let owner = store.owner_ensure("one").await.unwrap();
     let (plain, operator) = (
         store.api_key_create(owner, "a").await.unwrap(),
