@@ -4,6 +4,7 @@
 //! checks the statuses that may be left and the epoch, moves, closes or opens the attempt, and writes the event.
 
 mod claim;
+mod exclusions;
 mod read;
 mod release;
 mod rescue;

@@ -12,6 +12,7 @@ mod constraints;
 mod departure;
 mod dispatch;
 mod events;
+mod exclusions;
 mod fence;
 mod fixture;
 mod inbox;

@@ -145,49 +145,4 @@ impl Store {
         .await?;
         Ok(ready)
     }
-
-    /// Lifts the exclusions of up to `limit` tasks that have been queued for `grace_ms` while every live worker is one
-    /// that they exclude. Returns them, for the queue to hear of it.
-    ///
-    /// # Errors
-    /// PostgreSQL is away.
-    pub async fn tasks_relax_exclusions(
-        &self,
-        grace_ms: i64,
-        limit: i64,
-    ) -> Result<Vec<ReadyTask>, StoreError> {
-        let relaxed = sqlx::query_as!(
-            ReadyTask,
-            r#"
-            WITH candidate AS (
-                SELECT t.id FROM tasks t
-                WHERE t.status = 'queued' AND t.excluded_worker_ids <> '{}'
-                  AND t.queued_at <= now() - make_interval(secs => $1::float8 / 1000)
-                  AND EXISTS (SELECT FROM workers w WHERE w.ended_at IS NULL AND NOT w.draining)
-                  AND NOT EXISTS (
-                      SELECT FROM workers w
-                      WHERE w.ended_at IS NULL AND NOT w.draining AND w.id <> ALL(t.excluded_worker_ids)
-                        AND coalesce(w.quarantined_until <= now(), true))
-                ORDER BY t.id LIMIT $2
-                FOR NO KEY UPDATE OF t SKIP LOCKED
-            ), relaxed AS (
-                UPDATE tasks t SET excluded_worker_ids = '{}', last_sequence = t.last_sequence + 1, updated_at = now()
-                FROM candidate WHERE t.id = candidate.id
-                RETURNING t.id, t.epoch, t.priority, t.queued_at, t.last_sequence
-            ), event AS (
-                INSERT INTO task_events (task_id, sequence, epoch, kind, data)
-                SELECT id, last_sequence, epoch, 'notice', jsonb_build_object(
-                    'code', 'EXCLUSION_LIFTED', 'message', 'no other worker is alive: one that lost it before may take it')
-                FROM relaxed
-            )
-            SELECT id AS "id: TaskId", priority, queued_at AS "queued_at!", '{}'::uuid[] AS "excluded_worker_ids!: Vec<WorkerId>"
-            FROM relaxed
-            "#,
-            grace_ms as f64,
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(relaxed)
-    }
 }
