@@ -14,5 +14,6 @@ mod quarantine;
 mod redis_wiped;
 mod remote_away;
 mod repository;
+mod saturated;
 mod silent_worker;
 mod stack;
