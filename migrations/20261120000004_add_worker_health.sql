@@ -20,3 +20,6 @@ ALTER TABLE attempts ADD COLUMN blames_worker boolean NOT NULL DEFAULT false;
 CREATE INDEX attempts_blaming ON attempts (ended_at, worker_id) WHERE blames_worker;
 
 ALTER TYPE attempt_outcome ADD VALUE IF NOT EXISTS 'repository_unreachable';
+
+-- Queued tasks that exclude somebody: few, among any number that do not.
+CREATE INDEX tasks_excluding ON tasks (queued_at) WHERE status = 'queued' AND excluded_worker_ids <> '{}';

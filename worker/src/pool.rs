@@ -43,7 +43,8 @@ pub(crate) struct Life {
     pub(crate) drain: CancellationToken,
     roster: Arc<Roster>,
     slots: Arc<Semaphore>,
-    bell: Notify,
+    /// Makes the worker ask for tasks.
+    pub(crate) bell: Notify,
     /// What it has done so far.
     pub(crate) tally: Tally,
     /// Held over a claim, so that the audit never sees a task that was claimed but not entered yet.

@@ -23,6 +23,8 @@ pub(crate) async fn keep(life: &Life, over: &CancellationToken) {
         let mut is_announced = false;
         loop {
             let presence = open(life).await;
+            // A scheduler that saw no connection has passed the worker's bells on.
+            life.bell.notify_one();
             is_announced = is_announced || announce(life).await;
             presence.broken().await;
             debug!(worker.id = %life.id, "the worker's sign of life broke off");

@@ -15,6 +15,7 @@ mod quarantine;
 mod redis_wiped;
 mod remote_away;
 mod repository;
+mod saturated;
 mod schedules;
 mod silent_worker;
 mod stack;

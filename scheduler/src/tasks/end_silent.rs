@@ -42,7 +42,11 @@ pub(crate) async fn run_once(context: &Context, broken: &Broken) -> Result<Repor
             return Ok(Report { changed: 0, more: false });
         }
     };
-    let suspects = broken.suspects(&beats, &absent);
+    let Look { newly_gone, suspects } = broken.look(&beats, &absent);
+    for worker in newly_gone {
+        // No bell shall lie with the dead until they are known to be dead. One that lives asks again by itself.
+        let _ = context.queue.worker_step_aside(worker).await;
+    }
     if suspects.is_empty() {
         return Ok(Report { changed: 0, more: false });
     }
@@ -61,22 +65,32 @@ pub(crate) async fn run_once(context: &Context, broken: &Broken) -> Result<Repor
     Ok(Report { changed: ended.len(), more: false })
 }
 
+/// What one look has found.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Look {
+    /// Those whose connection was there at the look before.
+    newly_gone: Vec<WorkerId>,
+    /// Those that had none at the look before either, and have not renewed since.
+    suspects: Vec<WorkerId>,
+}
+
 impl Broken {
-    /// Takes in who has no connection now. Those that had none at the look before either, and have not renewed since, are
-    /// suspected.
-    fn suspects(&self, beats: &[WorkerBeat], absent: &[WorkerId]) -> Vec<WorkerId> {
+    /// Takes in who has no connection now.
+    fn look(&self, beats: &[WorkerBeat], absent: &[WorkerId]) -> Look {
         let renewed: HashMap<_, _> = beats.iter().map(|beat| (beat.id, beat.renewed_at)).collect();
         let mut broken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *broken);
-        let mut suspects = Vec::new();
+        let mut look = Look::default();
         for (id, renewed_at) in absent.iter().filter_map(|id| Some((*id, *renewed.get(id)?))) {
             let first_seen = before.get(&id).copied();
-            if first_seen == Some(renewed_at) {
-                suspects.push(id);
+            match first_seen {
+                None => look.newly_gone.push(id),
+                Some(seen) if seen == renewed_at => look.suspects.push(id),
+                Some(_renewed_since) => {}
             }
             broken.insert(id, first_seen.unwrap_or(renewed_at));
         }
-        suspects
+        look
     }
 }
 
@@ -90,22 +104,30 @@ mod tests {
         WorkerBeat { id, renewed_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(secs) }
     }
 
+    fn gone(workers: &[WorkerId]) -> Look {
+        Look { newly_gone: workers.to_vec(), suspects: Vec::new() }
+    }
+
+    fn suspected(workers: &[WorkerId]) -> Look {
+        Look { newly_gone: Vec::new(), suspects: workers.to_vec() }
+    }
+
     #[test]
     fn a_worker_is_suspected_at_the_second_look_unless_it_renewed_since_the_first() {
         let (broken, dead, alive) = (Broken::default(), WorkerId::new(), WorkerId::new());
         let absent = [dead, alive];
-        assert_eq!(broken.suspects(&[beat(dead, 1), beat(alive, 1)], &absent), []);
-        assert_eq!(broken.suspects(&[beat(dead, 1), beat(alive, 2)], &absent), [dead]);
+        assert_eq!(broken.look(&[beat(dead, 1), beat(alive, 1)], &absent), gone(&absent));
+        assert_eq!(broken.look(&[beat(dead, 1), beat(alive, 2)], &absent), suspected(&[dead]));
         // Whoever has renewed without a connection can do without it, however late its next beat.
-        assert_eq!(broken.suspects(&[beat(dead, 1), beat(alive, 2)], &absent), [dead]);
+        assert_eq!(broken.look(&[beat(dead, 1), beat(alive, 2)], &absent), suspected(&[dead]));
     }
 
     #[test]
     fn a_connection_that_was_mended_and_breaks_again_is_judged_anew() {
         let (broken, worker) = (Broken::default(), WorkerId::new());
-        assert_eq!(broken.suspects(&[beat(worker, 1)], &[worker]), []);
-        assert_eq!(broken.suspects(&[beat(worker, 2)], &[]), []);
-        assert_eq!(broken.suspects(&[beat(worker, 3)], &[worker]), []);
-        assert_eq!(broken.suspects(&[beat(worker, 3)], &[worker]), [worker]);
+        assert_eq!(broken.look(&[beat(worker, 1)], &[worker]), gone(&[worker]));
+        assert_eq!(broken.look(&[beat(worker, 2)], &[]), Look::default());
+        assert_eq!(broken.look(&[beat(worker, 3)], &[worker]), gone(&[worker]));
+        assert_eq!(broken.look(&[beat(worker, 3)], &[worker]), suspected(&[worker]));
     }
 }

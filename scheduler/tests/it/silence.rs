@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, WorkerId};
+use makima_shared::queue::InboxMessage;
 use makima_shared::store::Renewal;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::yield_now;
 
 use crate::crew::Worker;
-use crate::fixture::{EAGER, Fixture, HOUR};
+use crate::fixture::{CALLED, EAGER, Fixture, HOUR};
 
 /// A beat so short that one is overdue a quarter of a second after it came.
 const SHORT_BEAT: Duration = Duration::from_millis(1);
@@ -90,5 +91,23 @@ async fn a_scheduler_without_redis_ends_nobody_for_it(pool: PgPool) {
     expired.expire().await;
     f.until(held, makima_shared::domain::TaskStatus::Failed).await;
     assert!(is_alive(&f, silent.id).await);
+    scheduler.stop().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn the_bell_of_a_worker_whose_connection_broke_is_heard_by_another_one_at_once(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let (dead, heir) = (Worker::join(&f).await.id, Worker::join(&f).await.id);
+    // Its beats are far from overdue, so nothing but the bell is passed on.
+    f.store.worker_announce(dead, HOUR).await.unwrap();
+    for worker in [dead, heir] {
+        assert!(f.queue.ready_claim(worker, &[], 1).await.unwrap().is_empty());
+    }
+    // The one that has waited longest is rung, and does not hear it.
+    let task = f.submit("task", &[], json!({})).await;
+    let scheduler = f.schedule(&CALLED);
+    assert_eq!(f.queue.inbox(heir).next(HOUR).await.unwrap(), Some(InboxMessage::Claim));
+    assert_eq!(f.queue.ready_claim(heir, &[], 1).await.unwrap(), [task]);
+    assert!(is_alive(&f, dead).await);
     scheduler.stop().await;
 }

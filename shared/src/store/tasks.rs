@@ -4,6 +4,7 @@
 //! epochs, moves, closes or opens the attempts, and writes the events.
 
 mod claim;
+mod exclusions;
 mod promote;
 mod queued;
 mod read;

@@ -13,6 +13,7 @@ mod constraints;
 mod departure;
 mod dispatch;
 mod events;
+mod exclusions;
 mod fairness;
 mod fence;
 mod fixture;

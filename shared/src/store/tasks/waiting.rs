@@ -22,6 +22,8 @@ pub struct WaitingFacts {
     pub wants_slot: bool,
     /// How many of the able ones are in quarantine.
     pub quarantined_workers: i64,
+    /// How many are not, and are excluded by the task.
+    pub excluded_workers: i64,
     /// How many of them are not, and are not excluded by the task either.
     pub eligible_workers: i64,
     /// How many slots of eligible workers hold nothing.
@@ -50,6 +52,7 @@ impl Store {
                 SELECT w.id, w.slots - (SELECT count(*) FROM tasks h WHERE h.worker_id = w.id) AS free,
                        task.labels <@ w.labels AS able,
                        task.labels <@ w.labels AND coalesce(w.quarantined_until > now(), false) AS quarantined,
+                       task.labels <@ w.labels AND w.id = ANY(task.excluded_worker_ids) AS excluded,
                        task.labels <@ w.labels AND w.id <> ALL(task.excluded_worker_ids)
                            AND coalesce(w.quarantined_until <= now(), true) AS eligible
                 FROM workers w, task WHERE w.ended_at IS NULL AND NOT w.draining AND w.lease_expires_at > now()
@@ -61,6 +64,7 @@ impl Store {
                    (SELECT array_to_string(labels, ' ') FROM task) AS "labels!",
                    (SELECT slot = 'waiting' FROM task) AS "wants_slot!",
                    (SELECT count(*) FROM live WHERE quarantined) AS "quarantined_workers!",
+                   (SELECT count(*) FROM live WHERE excluded AND NOT quarantined) AS "excluded_workers!",
                    (SELECT count(*) FROM live WHERE eligible) AS "eligible_workers!",
                    (SELECT coalesce(sum(free), 0)::bigint FROM live WHERE eligible) AS "free_slots!",
                    (SELECT count(*) FROM (
@@ -112,7 +116,10 @@ impl WaitingFacts {
         } else if self.able_workers == self.quarantined_workers {
             "a worker: every one that may take it is in quarantine".to_owned()
         } else if self.eligible_workers == 0 {
-            "a worker other than those that lost it".to_owned()
+            "a worker other than those that failed it; the least bad of them takes it if none comes"
+                .to_owned()
+        } else if self.free_slots <= 0 && self.excluded_workers > 0 {
+            format!("a free slot of a worker that has not failed it{}", place(self.ahead))
         } else if self.free_slots <= 0 {
             format!("a free slot{}", place(self.ahead))
         } else {
@@ -144,6 +151,7 @@ mod tests {
             labels: "gpu".to_owned(),
             wants_slot: false,
             quarantined_workers: 0,
+            excluded_workers: 0,
             eligible_workers: 1,
             free_slots: 0,
             ahead: 4,
@@ -168,8 +176,10 @@ mod tests {
         );
         assert_eq!(
             queued(WaitingFacts { eligible_workers: 0, ..facts() }),
-            "a worker other than those that lost it"
+            "a worker other than those that failed it; the least bad of them takes it if none comes"
         );
+        let preferred = queued(WaitingFacts { excluded_workers: 1, ahead: 0, ..facts() });
+        assert_eq!(preferred, "a free slot of a worker that has not failed it, as the next in line");
         let blocked = WaitingFacts { undone: 2, undone_name: Some("build".to_owned()), ..facts() };
         assert_eq!(blocked.words(TaskStatus::Pending, None), "2 tasks to be done, \"build\" among them");
     }
