@@ -135,7 +135,14 @@ impl Stage {
 
     pub(crate) async fn worker(&self, name: &str) -> WorkerId {
         let id = WorkerId::new();
-        let worker = NewWorker { id, name: name.to_owned(), host: "host".to_owned(), pid: 1, slots: 4 };
+        let worker = NewWorker {
+            id,
+            name: name.to_owned(),
+            host: "host".to_owned(),
+            pid: 1,
+            slots: 4,
+            labels: Vec::new(),
+        };
         self.store.worker_register(&worker, Duration::from_secs(600)).await.unwrap();
         id
     }

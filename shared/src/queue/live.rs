@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::RedisResult;
 use redis::aio::PubSubSink;
-use redis::{AsyncCommands, RedisResult};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -153,7 +153,22 @@ impl Queue {
     /// # Errors
     /// Redis is away. Followers look by themselves now and then.
     pub async fn events_announce(&self, task: TaskId, sequence: i64) -> Result<(), QueueError> {
-        self.connection.clone().publish::<_, _, ()>(self.keys.events(task), sequence).await?;
+        self.events_announce_all(&[(task, sequence)]).await
+    }
+
+    /// Spreads the word that each of these tasks has new events, up to the number beside it.
+    ///
+    /// # Errors
+    /// As [`Queue::events_announce`].
+    pub async fn events_announce_all(&self, news: &[(TaskId, i64)]) -> Result<(), QueueError> {
+        if news.is_empty() {
+            return Ok(());
+        }
+        let mut publish = redis::pipe();
+        for (task, sequence) in news {
+            publish.publish(self.keys.events(*task), *sequence).ignore();
+        }
+        publish.query_async::<()>(&mut self.connection.clone()).await?;
         Ok(())
     }
 }

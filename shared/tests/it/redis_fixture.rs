@@ -1,7 +1,7 @@
 //! A queue of its own within the Redis of `REDIS_URL`.
 
 use chrono::{DateTime, Utc};
-use makima_shared::domain::{TaskId, WorkerId};
+use makima_shared::domain::{OwnerId, TaskId, WorkerId};
 use makima_shared::queue::Queue;
 use makima_shared::store::ReadyTask;
 use makima_shared::testing;
@@ -42,7 +42,15 @@ impl OwnQueue {
 
 /// A ready task of a given priority and age, for everybody but `excluded`.
 pub(crate) fn ready(priority: i16, queued_at: DateTime<Utc>, excluded: &[WorkerId]) -> ReadyTask {
-    ReadyTask { id: TaskId::new(), priority, queued_at, excluded_worker_ids: excluded.to_vec() }
+    ReadyTask {
+        id: TaskId::new(),
+        owner_id: OwnerId::from(Uuid::nil()),
+        owner_weight: 1,
+        priority,
+        queued_at,
+        labels: Vec::new(),
+        excluded_worker_ids: excluded.to_vec(),
+    }
 }
 
 /// A ready task for everybody.
