@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use makima_shared::domain::{TaskId, WorkerId};
-use makima_shared::queue::{LiveEvents, Queue};
+use makima_shared::queue::{LiveEvents, Queue, WakeCall};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{Server, eventually, fails_within, push, ready};
@@ -20,9 +20,9 @@ async fn calls_are_given_up_while_it_is_frozen_and_answered_when_it_thaws() {
     server.freeze();
     fails_within(LIMIT, queue.ping()).await;
     fails_within(LIMIT, queue.ready_push(&[ready()])).await;
-    fails_within(LIMIT, queue.ready_claim(WorkerId::new(), 1)).await;
+    fails_within(LIMIT, queue.ready_claim(WorkerId::new(), &[], 1)).await;
     fails_within(LIMIT, queue.worker_stop(worker, task, 1.into())).await;
-    fails_within(LIMIT, queue.scheduler_wake(task)).await;
+    fails_within(LIMIT, queue.scheduler_wake(WakeCall::Settle)).await;
     fails_within(LIMIT, queue.events_announce(task, 1)).await;
     server.thaw();
     eventually(async || queue.ping().await).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
-use makima_shared::domain::{TaskId, WorkerId};
+use makima_shared::domain::{OwnerId, TaskId, WorkerId};
 use makima_shared::queue::{Inbox, InboxMessage, Queue, QueueError};
 use makima_shared::store::ReadyTask;
 use redis::{Client, Cmd, FromRedisValue};
@@ -114,7 +114,15 @@ pub(crate) async fn fails_within<T>(limit: Duration, call: impl Future<Output = 
 
 /// A ready task for everybody.
 pub(crate) fn ready() -> ReadyTask {
-    ReadyTask { id: TaskId::new(), priority: 50, queued_at: Utc::now(), excluded_worker_ids: Vec::new() }
+    ReadyTask {
+        id: TaskId::new(),
+        owner_id: OwnerId::new(),
+        owner_weight: 1,
+        priority: 50,
+        queued_at: Utc::now(),
+        labels: Vec::new(),
+        excluded_worker_ids: Vec::new(),
+    }
 }
 
 /// Enters a task as ready, as soon as there is a Redis to take it.
@@ -126,7 +134,7 @@ pub(crate) async fn push(queue: &Queue) -> TaskId {
 
 /// Takes all tasks that are ready, as soon as there is a Redis to give them.
 pub(crate) async fn claim(queue: &Queue) -> Vec<TaskId> {
-    eventually(async || queue.ready_claim(WorkerId::new(), 1000).await).await
+    eventually(async || queue.ready_claim(WorkerId::new(), &[], 100).await).await
 }
 
 /// Reads an inbox until there is word to stop a task, and returns which.
