@@ -145,7 +145,7 @@ async fn a_task_says_when_it_waits_for_the_end_of_a_quarantine(pool: PgPool) {
     quarantined(&f).await;
     let task = f.task(f.submit(json!({})).await).await;
     let words = f.store.task_waiting_for(f.owner, &task).await.unwrap();
-    assert_eq!(words.as_deref(), Some("a worker: every one that is alive is in quarantine"));
+    assert_eq!(words.as_deref(), Some("a worker: every one that may take it is in quarantine"));
     f.worker().await;
     let words = f.store.task_waiting_for(f.owner, &task).await.unwrap();
     assert_eq!(words.as_deref(), Some("a worker to claim it"));
