@@ -56,7 +56,7 @@ async fn three_different_tasks_failed_within_ten_minutes_quarantine_their_worker
     assert!(f.store.tasks_ready(&[task]).await.unwrap().is_empty());
 
     let shown = f.store.worker_get(bad).await.unwrap().unwrap();
-    let reason = "3 tasks failed here in a short time, the last one with WORKSPACE_FAILED";
+    let reason = "3 tasks failed here within ten minutes, the last one with WORKSPACE_FAILED";
     assert_eq!(shown.quarantine_reason.as_deref(), Some(reason));
     let quarantine = f.store.worker_quarantine(bad).await.unwrap().unwrap();
     assert_eq!((Some(quarantine.until), quarantine.reason.as_str()), (shown.quarantined_until, reason));
