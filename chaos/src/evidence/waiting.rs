@@ -1,0 +1,27 @@
+//! What a task that has not ended says it waits for.
+
+use std::collections::HashMap;
+
+use makima_shared::domain::TaskId;
+
+use super::{History, SubmittedTask};
+use crate::stack::Stack;
+
+/// Asks the API for each task that has not ended; none where it names nothing.
+pub(super) async fn ask(
+    stack: &Stack,
+    histories: &HashMap<TaskId, History>,
+    submitted: &HashMap<TaskId, SubmittedTask>,
+) -> HashMap<TaskId, Option<String>> {
+    let mut waiting = HashMap::new();
+    for (task, history) in histories {
+        if history.task.status.is_terminal() {
+            continue;
+        }
+        let owner = submitted.get(task).map_or(0, |submitted| submitted.owner);
+        let answer = stack.client.task(owner, *task).await;
+        let words = answer.ok().and_then(|answer| answer.body["waitingFor"].as_str().map(str::to_owned));
+        waiting.insert(*task, words);
+    }
+    waiting
+}
