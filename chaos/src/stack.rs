@@ -96,9 +96,9 @@ impl Stack {
             }
             if Instant::now() > give_up {
                 bail!(
-                    "the stack is not up within {} s; its last words:\n{}",
+                    "the stack is not up within {} s; the last words of its API:\n{}",
                     UP_WITHIN.as_secs(),
-                    self.api.role.log()
+                    self.api.role.last_words()
                 );
             }
             sleep(LOOK_EVERY).await; // why: nothing tells when all are there

@@ -45,7 +45,7 @@ pub(crate) enum Fate {
 impl Kind {
     /// All kinds with how many of a thousand tasks are of them.
     pub(crate) const WEIGHTS: [(Self, u32); 12] = [
-        (Self::Lines, 560),
+        (Self::Lines, 565),
         (Self::Quick, 120),
         (Self::Failing, 40),
         (Self::Flaky, 40),
@@ -56,7 +56,7 @@ impl Kind {
         (Self::Flood, 30),
         (Self::Garbage, 30),
         (Self::OneLine, 30),
-        (Self::Poison, 10),
+        (Self::Poison, 5),
     ];
 
     /// Returns the word for names and reports.

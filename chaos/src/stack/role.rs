@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 const RESTART_PAUSE: Duration = Duration::from_millis(300);
 /// A role that was told to end and has not by then is killed, which is a finding.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
+const LINES_SHOWN: usize = 20;
 
 /// How to start a role.
 #[derive(Clone, Debug)]
@@ -96,6 +97,13 @@ impl Role {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Returns the last lines of what it has said.
+    pub(crate) fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+    }
+
     /// Tells it to end for good, in order, and waits for that.
     pub(crate) async fn end(&self) {
         self.stop.cancel();
@@ -132,6 +140,8 @@ async fn keep(spec: RoleSpec, life: Arc<Mutex<Life>>, stop: CancellationToken) {
 
 /// Waits for the end of one process, which is told to end when `stop` says so.
 async fn live(spec: &RoleSpec, mut child: Child, life: &Mutex<Life>, stop: &CancellationToken) {
+    // Held here, because waiting for a child closes the pipe that is its standard input.
+    let _stdin = child.stdin.take();
     let pid = child.id().map(|id| Pid::from_raw(id.cast_signed()));
     {
         let mut life = lock(life);
