@@ -152,7 +152,7 @@ impl Stack {
 /// The last of a scheduler's words about the lead, in the life that it lives now.
 fn says_that_it_leads(log: &str) -> bool {
     let last = log.lines().rev().find_map(|line| {
-        let is_over = line.contains("no longer leading") || line.contains(" starts ");
+        let is_over = line.contains("no longer leading") || line.contains(" starts role=");
         let is_there = line.contains(" leading ");
         (is_over || is_there).then_some(is_there && !is_over)
     });
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_leader_is_known_by_its_last_words() {
         let started = "12:00 INFO starts role=\"scheduler\" pid=7\n";
-        let leading = "12:01 INFO leading scheduler.id=1\n12:02 INFO reconciled reconciler=\"release\"\n";
+        let leading = "12:01 INFO leading scheduler.id=1\n12:02 WARN the next one starts afresh\n";
         let over = "12:03 INFO no longer leading scheduler.id=1\n";
         assert!(says_that_it_leads(&format!("{started}{leading}")));
         assert!(!says_that_it_leads(&format!("{started}{leading}{over}")));

@@ -28,7 +28,10 @@ impl Statement {
 
 /// Names a statement: what it changes first, where it begins with a query.
 fn label(text: &str) -> String {
-    let change = ["UPDATE ", "INSERT INTO ", "DELETE FROM "].iter().filter_map(|part| text.find(part)).min();
+    // Not the `UPDATE` of a lock.
+    let changes = ["( UPDATE ", ") UPDATE ", "INSERT INTO ", "DELETE FROM "];
+    let change =
+        changes.iter().filter_map(|part| Some(text.find(part)? + part.find(char::is_alphabetic)?)).min();
     let from = change.filter(|_| text.starts_with("WITH ")).unwrap_or(0);
     text[from..].chars().take(LABEL_CHARS).collect()
 }
@@ -41,8 +44,9 @@ mod tests {
     fn writes_and_fenced_writes_are_told_apart_from_reads() {
         let read = Statement::of("SELECT id FROM tasks WHERE epoch = $1 FOR NO KEY UPDATE");
         assert!(!read.writes && !read.is_fenced);
-        let fenced =
-            Statement::of("WITH head AS ( UPDATE tasks SET x = 1 WHERE id = $1 AND epoch = $2 ) SELECT 1");
+        let fenced = Statement::of(
+            "WITH a AS ( SELECT FOR UPDATE ), head AS ( UPDATE tasks SET x = 1 WHERE id = $1 AND epoch = $2 ) SELECT 1",
+        );
         assert!(fenced.writes && fenced.is_fenced);
         assert!(fenced.label.starts_with("UPDATE tasks SET"), "{}", fenced.label);
         let claim = Statement::of("UPDATE tasks t SET status = 'starting', epoch = t.epoch + 1");
