@@ -9,14 +9,14 @@ mod watch;
 mod windows;
 mod witness;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use makima_shared::domain::TaskId;
 
 #[cfg(test)]
 pub(crate) use history::TaskRow;
 pub(crate) use history::{AttemptRow, History};
-pub(crate) use leftovers::{Leftovers, look_for_leftovers};
+pub(crate) use leftovers::{Leftovers, left_by_ended_tasks, look_for_leftovers};
 pub(crate) use pushes::Results;
 pub(crate) use watch::DispatchWatch;
 pub(crate) use windows::Windows;
@@ -25,15 +25,15 @@ pub(crate) use witness::Note;
 pub(crate) use witness::{Noted, Witness};
 
 use crate::faults::Struck;
-use crate::ledger::{Entry, Fact};
-use crate::load::Kind;
+use crate::ledger::{AskedTask, Entry, Fact};
 use crate::stack::Stack;
 
 /// Everything that a run has left to judge it by.
 pub(crate) struct Evidence {
     pub(crate) histories: HashMap<TaskId, History>,
     pub(crate) ledger: Vec<Entry>,
-    pub(crate) submitted: HashMap<TaskId, SubmittedTask>,
+    /// What each task was asked to be.
+    pub(crate) asked: HashMap<TaskId, AskedTask>,
     pub(crate) witness: Witness,
     pub(crate) windows: Windows,
     pub(crate) results: Results,
@@ -48,15 +48,6 @@ pub(crate) struct Evidence {
     pub(crate) leftovers: Leftovers,
 }
 
-/// A task as the load knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct SubmittedTask {
-    pub(crate) owner: usize,
-    pub(crate) kind: Kind,
-    pub(crate) lines: u32,
-    pub(crate) parents: Vec<TaskId>,
-}
-
 impl Evidence {
     /// Gathers all that can be had while the stack still runs. What is left behind is looked for later.
     pub(crate) async fn gather(
@@ -66,9 +57,9 @@ impl Evidence {
         missing_from_dispatch: Vec<String>,
     ) -> anyhow::Result<Self> {
         let histories = history::load(&stack.pool).await?;
-        let submitted = submitted(&ledger);
+        let asked = asked(&ledger);
         Ok(Self {
-            waiting: waiting::ask(stack, &histories, &submitted).await,
+            waiting: waiting::ask(stack, &histories, &asked).await,
             results: Results::read(&stack.remote, &histories).await?,
             witness: Witness::read(&stack.scratch.witness())?,
             windows: Windows::of(struck),
@@ -77,9 +68,19 @@ impl Evidence {
             leftovers: Leftovers::default(),
             histories,
             ledger,
-            submitted,
+            asked,
             missing_from_dispatch,
         })
+    }
+
+    /// Counts the attempts by how they ended.
+    pub(crate) fn attempts_by_outcome(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for attempt in self.histories.values().flat_map(|history| &history.attempts) {
+            let outcome = attempt.outcome.map_or("Open".to_owned(), |outcome| format!("{outcome:?}"));
+            *counts.entry(outcome).or_default() += 1;
+        }
+        counts
     }
 
     /// Returns what a task is called in reports.
@@ -89,12 +90,9 @@ impl Evidence {
     }
 }
 
-fn submitted(ledger: &[Entry]) -> HashMap<TaskId, SubmittedTask> {
+fn asked(ledger: &[Entry]) -> HashMap<TaskId, AskedTask> {
     let tasks = ledger.iter().filter_map(|entry| match &entry.fact {
-        Fact::Task { task, owner, kind, lines, parents, .. } => Some((
-            *task,
-            SubmittedTask { owner: *owner, kind: *kind, lines: *lines, parents: parents.clone() },
-        )),
+        Fact::Task { task, asked, .. } => Some((*task, asked.clone())),
         Fact::Submitted { .. }
         | Fact::Unanswered { .. }
         | Fact::StopSent { .. }

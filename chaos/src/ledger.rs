@@ -32,14 +32,26 @@ pub(crate) enum Fact {
     Submitted { owner: usize, key: String, status: u16, task: Option<TaskId>, code: Option<String> },
     /// A submission is given up: no answer came that decides it.
     Unanswered { owner: usize, key: String },
-    /// A task that was submitted; `lines` is what its agent writes.
-    Task { task: TaskId, owner: usize, key: String, kind: Kind, lines: u32, parents: Vec<TaskId> },
+    /// A task was accepted.
+    Task { task: TaskId, key: String, asked: AskedTask },
     /// The word to stop a task is sent; whether it counts is not known yet.
     StopSent { task: TaskId },
     /// A stop was answered.
     Stopped { task: TaskId, status: u16 },
     /// What still ran of a task, 15 s after its stop was confirmed.
     StillRuns { task: TaskId, processes: Vec<String> },
+}
+
+/// What a task was asked to be.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AskedTask {
+    pub(crate) owner: usize,
+    pub(crate) kind: Kind,
+    /// How many lines its agent writes, if it is of the kind that does.
+    pub(crate) lines: u32,
+    /// Whether its result is to be pushed.
+    pub(crate) is_pushed: bool,
+    pub(crate) parents: Vec<TaskId>,
 }
 
 /// The ledger of one run. Clones write to the same one.

@@ -51,16 +51,7 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: a process that was reaped is never signalled, because nothing runs between the two.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let interrupted = interrupted()?;
-        tokio::select! {
-            outcome = run::run(options) => outcome,
-            () = interrupted => {
-                eprintln!("chaos: interrupted");
-                Ok(ExitCode::from(130))
-            }
-        }
-    })
+    runtime.block_on(async { run::run(options, interrupted()?).await })
 }
 
 /// Returns what ends when the process is asked to end. The handlers stand when it returns.

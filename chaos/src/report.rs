@@ -24,6 +24,9 @@ pub(crate) struct Report {
     pub(crate) stale_writes_refused: u64,
     pub(crate) tasks: usize,
     pub(crate) restarts: u32,
+    pub(crate) attempts: BTreeMap<String, usize>,
+    /// What became of the poison tasks, each in a line.
+    pub(crate) stories: Vec<String>,
     pub(crate) verdicts: Vec<Verdict>,
 }
 
@@ -54,6 +57,7 @@ impl Report {
             self.struck.iter().for_each(|fault| tell(self.began, fault));
         }
         self.print_counts();
+        self.stories.iter().for_each(|story| println!("{story}"));
         self.print_verdicts();
         println!(
             "\n{}: {}",
@@ -90,7 +94,10 @@ impl Report {
             println!("{struck:>7} {hit:>4}  {}", kind.as_str());
         }
         let accepted = self.broken("3");
+        let outcomes: Vec<_> =
+            self.attempts.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
         println!("\nroles started again: {}", self.restarts);
+        println!("attempts: {}", outcomes.join(", "));
         println!(
             "stale writes: {} attempted, {} refused, {accepted} accepted",
             self.stale_writes_refused + u64::try_from(accepted).unwrap_or(0),

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::checks;
-use crate::evidence::{DispatchWatch, Evidence, look_for_leftovers};
+use crate::evidence::{DispatchWatch, Evidence, left_by_ended_tasks, look_for_leftovers};
 use crate::faults::Struck;
 use crate::load::Driver;
 use crate::options::{Options, Scenario};
@@ -20,6 +20,9 @@ use crate::report::Report;
 use crate::scratch::Scratch;
 use crate::settle::settle;
 use crate::stack::Stack;
+
+/// What shells give for the end by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// What a scenario works with.
 pub(crate) struct Stage<'a> {
@@ -30,32 +33,57 @@ pub(crate) struct Stage<'a> {
     pub(crate) began: DateTime<Utc>,
 }
 
-/// Starts everything, lets the scenario happen, judges, and clears up.
-pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+/// Starts everything, lets the scenario happen, judges, and clears up, also when `interrupted` ends before.
+pub(crate) async fn run(
+    options: &Options,
+    interrupted: impl Future<Output = ()>,
+) -> anyhow::Result<ExitCode> {
     let seed = options.fleet.seed.unwrap_or_else(rand::random);
-    let scratch = Scratch::make(options.fleet.dir.as_deref()).await?;
+    let scratch = Arc::new(Scratch::make(options.fleet.dir.as_deref()).await?);
     if !options.fleet.brief {
         println!("seed {seed}, in {}", scratch.path().display());
     }
-    let stack = Arc::new(Stack::start(scratch, &options.fleet).await.context("the stack does not start")?);
+    let mut stack = None;
+    let report = tokio::select! {
+        report = play(options, seed, &scratch, &mut stack) => Some(report),
+        () = interrupted => None,
+    };
+    if let Some(stack) = stack {
+        stack.end_roles().await;
+        stack.servers.stop().await;
+    }
+    if options.fleet.keep {
+        println!("logs and ledger are in {}", scratch.keep().display());
+    } else {
+        scratch.remove().await;
+    }
+    match report {
+        Some(report) => report?.publish(options),
+        None => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Plays the scenario on a stack, which is handed out as soon as it stands.
+async fn play(
+    options: &Options,
+    seed: u64,
+    scratch: &Arc<Scratch>,
+    handed_out: &mut Option<Arc<Stack>>,
+) -> anyhow::Result<Report> {
+    let stack =
+        Stack::start(Arc::clone(scratch), &options.fleet).await.context("the stack does not start")?;
+    let stack = Arc::clone(handed_out.insert(Arc::new(stack)));
     let slots = options.fleet.workers.get() * options.fleet.slots.get();
     let driver = Driver::new(&stack, slots)?;
     let stage = Stage { options, seed, stack, driver, began: Utc::now() };
-    let report = stage.play().await;
-    let Stage { stack, .. } = stage;
-    clear_up(stack, options.fleet.keep).await;
-    report?.publish(options)
+    match options.scenario {
+        None => storm::play(&stage).await,
+        Some(Scenario::Leaders { kills }) => leaders::play(&stage, kills).await,
+        Some(Scenario::Poison { tasks }) => poison::play(&stage, tasks).await,
+    }
 }
 
 impl Stage<'_> {
-    async fn play(&self) -> anyhow::Result<Report> {
-        match self.options.scenario {
-            None => storm::play(self).await,
-            Some(Scenario::Leaders { kills }) => leaders::play(self, kills).await,
-            Some(Scenario::Poison { tasks }) => poison::play(self, tasks).await,
-        }
-    }
-
     /// Lets `faults` happen under `load`, waits for the end of everything, and judges.
     pub(crate) async fn judge(
         &self,
@@ -75,9 +103,10 @@ impl Stage<'_> {
         let ledger = self.driver.ledger.entries();
         let mut evidence = Evidence::gather(&self.stack, ledger, &struck, watch.found()).await?;
         let stale_writes_refused = self.stack.stale_writes_refused();
+        let left = left_by_ended_tasks(&self.stack).await;
         self.stack.end_roles().await;
         evidence.ended_by_themselves = self.stack.findings();
-        evidence.leftovers = look_for_leftovers(&self.stack, &evidence.histories).await?;
+        evidence.leftovers = left.and(look_for_leftovers(&self.stack, &evidence.histories).await?);
         Ok(Report {
             seed: self.seed,
             began: self.began,
@@ -87,19 +116,9 @@ impl Stage<'_> {
             stale_writes_refused,
             tasks: evidence.histories.len(),
             restarts: self.stack.restarts(),
+            attempts: evidence.attempts_by_outcome(),
+            stories: poison::stories(&evidence),
             verdicts: checks::judge(&evidence),
         })
-    }
-}
-
-async fn clear_up(stack: Arc<Stack>, keep: bool) {
-    stack.end_roles().await;
-    stack.servers.stop().await;
-    // Nothing else has the stack any more once its faults have ended; if a fault hangs, its directory stays.
-    let Some(stack) = Arc::into_inner(stack) else { return };
-    if keep {
-        println!("logs and ledger are in {}", stack.scratch.keep().display());
-    } else {
-        stack.scratch.remove().await;
     }
 }

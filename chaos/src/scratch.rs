@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use nix::unistd::geteuid;
-use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::servers::end_abandoned;
@@ -22,9 +21,9 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 const REMOVE_TRIES: u32 = 50;
 const REMOVE_EVERY: Duration = Duration::from_millis(100);
 
-/// A directory that is locked while it is in use, and removed at the end.
+/// A directory that is locked while it is in use.
 pub(crate) struct Scratch {
-    dir: TempDir,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -40,20 +39,20 @@ impl Scratch {
         let failed = || format!("cannot make a directory in {}", parent.display());
         std::fs::create_dir_all(&parent).with_context(failed)?;
         remove_abandoned(&parent).await;
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).with_context(failed)?;
+        let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).with_context(failed)?.keep();
         // As root the servers run as another user, who has to pass through.
-        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).with_context(failed)?;
-        let lock = File::create(dir.path().join(LOCK)).with_context(failed)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o711)).with_context(failed)?;
+        let lock = File::create(path.join(LOCK)).with_context(failed)?;
         lock.try_lock().with_context(failed)?;
         for name in ["log", "links", "workers", "witness"] {
-            std::fs::create_dir(dir.path().join(name)).with_context(failed)?;
+            std::fs::create_dir(path.join(name)).with_context(failed)?;
         }
-        Ok(Self { dir, _lock: lock })
+        Ok(Self { path, _lock: lock })
     }
 
     /// Returns the directory.
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
     }
 
     /// Returns where a process of the run says what it does.
@@ -76,14 +75,15 @@ impl Scratch {
         self.path().join("witness")
     }
 
-    /// Leaves the directory where it is and returns it.
-    pub(crate) fn keep(self) -> PathBuf {
-        self.dir.keep()
+    /// Leaves the directory to whoever wants to look at it: without a lock no later run removes it.
+    pub(crate) fn keep(&self) -> &Path {
+        let _ = std::fs::remove_file(self.path.join(LOCK));
+        &self.path
     }
 
-    /// Removes the directory with all that is in it.
-    pub(crate) async fn remove(self) {
-        let path = self.dir.path();
+    /// Removes the directory with all that is in it. Whatever works in it must have ended.
+    pub(crate) async fn remove(&self) {
+        let path = &self.path;
         for _ in 0..REMOVE_TRIES {
             if std::fs::remove_dir_all(path).is_ok() || !path.exists() {
                 return;

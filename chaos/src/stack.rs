@@ -11,6 +11,7 @@ mod settings;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -49,7 +50,7 @@ pub(crate) struct Member {
 
 /// A running stack.
 pub(crate) struct Stack {
-    pub(crate) scratch: Scratch,
+    pub(crate) scratch: Arc<Scratch>,
     pub(crate) servers: Servers,
     /// Straight to PostgreSQL, for the run itself.
     pub(crate) pool: PgPool,
@@ -63,7 +64,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Starts everything and waits until it takes tasks.
-    pub(crate) async fn start(scratch: Scratch, fleet: &Fleet) -> anyhow::Result<Self> {
+    pub(crate) async fn start(scratch: Arc<Scratch>, fleet: &Fleet) -> anyhow::Result<Self> {
         let program = fleet.makima()?;
         let remote = Remote::make(scratch.path()).await?;
         let servers = Servers::start(scratch.path()).await?;

@@ -12,15 +12,14 @@ const RELEASED_WITHIN: TimeDelta = TimeDelta::seconds(5);
 /// Names children that began too early, that were released twice, or too late while nothing was broken.
 pub(super) fn judge(evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
-    for (task, submitted) in evidence.submitted.iter().filter(|(_, submitted)| !submitted.parents.is_empty())
-    {
+    for (task, asked) in evidence.asked.iter().filter(|(_, asked)| !asked.parents.is_empty()) {
         let Some(history) = evidence.histories.get(task) else { continue };
         let releases = releases(history);
         findings.judge(releases.len() <= 1, || {
             format!("{} was released {} times before its first claim", evidence.name(*task), releases.len())
         });
         let Some(claimed) = history.first(TaskStatus::Starting) else { continue };
-        let Some(ready) = all_done(evidence, &submitted.parents) else {
+        let Some(ready) = all_done(evidence, &asked.parents) else {
             findings.judge(false, || {
                 format!("{} began, and not all of its parents are done", evidence.name(*task))
             });

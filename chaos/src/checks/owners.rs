@@ -7,9 +7,9 @@ use crate::evidence::Evidence;
 pub(super) fn judge(evidence: &Evidence) -> Findings {
     let mut findings = Findings::of(0, evidence.foreign_rows.clone());
     let mut owners = std::collections::BTreeMap::new();
-    for (task, submitted) in &evidence.submitted {
+    for (task, asked) in &evidence.asked {
         let Some(history) = evidence.histories.get(task) else { continue };
-        let owner = *owners.entry(submitted.owner).or_insert(history.task.owner_id);
+        let owner = *owners.entry(asked.owner).or_insert(history.task.owner_id);
         findings.judge(owner == history.task.owner_id, || format!("{} changed hands", evidence.name(*task)));
     }
     findings

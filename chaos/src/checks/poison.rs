@@ -12,7 +12,7 @@ use crate::load::Kind;
 pub(super) fn judge(evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
     for (task, history) in &evidence.histories {
-        if evidence.submitted.get(task).is_none_or(|submitted| submitted.kind != Kind::Poison) {
+        if evidence.asked.get(task).is_none_or(|asked| asked.kind != Kind::Poison) {
             continue;
         }
         let status = history.task.status;

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::TimeDelta;
 use makima_shared::domain::{TaskId, TaskStatus};
 
 use super::Findings;
 use crate::evidence::{AttemptRow, Evidence, History};
-use crate::load::Kind;
+use crate::faults::Scope;
 
 /// How long after its end an attempt's last push may still arrive: git was on its way and is told the expected value, so a
 /// later attempt's push is never undone. A log of git's has whole seconds.
 const ON_ITS_WAY_SECS: i64 = 5;
+/// How long before its end a task may have begun to push.
+const TRIES: TimeDelta = TimeDelta::seconds(15);
 
 /// Names branches that several tasks moved, that a stale attempt moved, or that do not stand where their task says, and
 /// results that are not what the agent wrote.
@@ -48,36 +51,42 @@ fn by_commit(histories: &HashMap<TaskId, History>) -> HashMap<&str, &AttemptRow>
 }
 
 fn judge_result(evidence: &Evidence, task: TaskId, history: &History, findings: &mut Findings) {
-    let Some(branch) =
-        history.task.result_branch.as_ref().filter(|_| history.task.status == TaskStatus::Done)
-    else {
+    let asked = evidence.asked.get(&task).filter(|asked| asked.is_pushed);
+    let Some(asked) = asked.filter(|_| history.task.status == TaskStatus::Done) else { return };
+    let Some(branch) = &history.task.result_branch else {
+        findings.judge(is_excused(evidence, history), || {
+            format!("{} was not pushed: {:?}", evidence.name(task), history.task.completion_error)
+        });
         return;
     };
     let stands = evidence.results.branches.get(branch);
     findings.judge(stands == history.task.result_commit.as_ref(), || {
+        let says = &history.task.result_commit;
+        format!("{} says that {branch} is at {says:?}, and it is at {stands:?}", evidence.name(task))
+    });
+    let lines = evidence.results.lines.get(&task);
+    let wanted: String = (1..=asked.lines).map(|number| format!("{number}\n")).collect();
+    findings.judge(lines == Some(&Ok(wanted)), || {
         format!(
-            "{} says that {branch} is at {:?}, and it is at {stands:?}",
+            "{}: 1 to {} were to be in its result, and there is {lines:?}",
             evidence.name(task),
-            history.task.result_commit
+            asked.lines
         )
     });
-    let submitted = evidence.submitted.get(&task).filter(|submitted| submitted.kind == Kind::Lines);
-    if let Some((submitted, lines)) = submitted.zip(evidence.results.lines.get(&task)) {
-        let wanted: String = (1..=submitted.lines).map(|number| format!("{number}\n")).collect();
-        findings.judge(lines.as_ref() == Ok(&wanted), || {
-            format!(
-                "{}: 1 to {} were to be in its result, and there is {lines:?}",
-                evidence.name(task),
-                submitted.lines
-            )
-        });
-    }
+}
+
+/// Tells whether a result stayed where it was because the remote was away for all tries.
+fn is_excused(evidence: &Evidence, history: &History) -> bool {
+    let ended = history.first(TaskStatus::Done);
+    history.task.completion_error.is_some()
+        && ended.is_some_and(|at| evidence.windows.any(at - TRIES, at, |scope| scope == Scope::Remote))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checks::staged::{Staged, at};
+    use crate::load::Kind;
     use crate::remote::Push;
 
     fn pushed(moves: &[(&str, i64)]) -> Staged {
@@ -106,5 +115,17 @@ mod tests {
         assert_eq!(judge(&pushed(&[("b", 1), ("a", 2)]).evidence).broken.len(), 1);
         assert_eq!(judge(&pushed(&[("c", 1)]).evidence).broken.len(), 1);
         assert_eq!(judge(&pushed(&[("a", 1000)]).evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_result_that_is_nowhere_is_named() {
+        let mut staged = pushed(&[]);
+        let task = staged.task;
+        if let Some(asked) = staged.evidence.asked.get_mut(&task) {
+            asked.is_pushed = true;
+        }
+        assert_eq!(judge(&staged.evidence).broken.len(), 1);
+        staged.history().task.result_branch = Some("makima/x".to_owned());
+        assert_eq!(judge(&staged.evidence).broken.len(), 1, "the branch holds nothing of it");
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
 }
 
 fn is_writer(evidence: &Evidence, task: TaskId) -> bool {
-    evidence.submitted.get(&task).is_some_and(|submitted| submitted.kind == Kind::Lines)
+    evidence.asked.get(&task).is_some_and(|asked| asked.kind == Kind::Lines)
 }
 
 /// Returns the number of the newest checkpoint before an epoch and how many lines it holds.

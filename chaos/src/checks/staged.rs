@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use sqlx::types::Uuid;
 
 use crate::evidence::{
-    AttemptRow, Evidence, History, Leftovers, Note, Noted, Results, SubmittedTask, TaskRow, Windows, Witness,
+    AttemptRow, Evidence, History, Leftovers, Note, Noted, Results, TaskRow, Windows, Witness,
 };
-use crate::ledger::{Entry, Fact};
+use crate::ledger::{AskedTask, Entry, Fact};
 use crate::load::Kind;
 
 /// A moment of the staged run, in seconds.
@@ -66,9 +66,9 @@ impl Staged {
         // The parent is done at its fourth second, the child is released at its second.
         let child = Self::of(Kind::Quick, &all, 3 + seconds - 1);
         let parents = vec![staged.task];
-        let mut submitted = child.evidence.submitted;
-        submitted.values_mut().for_each(|submitted| submitted.parents.clone_from(&parents));
-        staged.evidence.submitted.extend(submitted);
+        let mut asked = child.evidence.asked;
+        asked.values_mut().for_each(|asked| asked.parents.clone_from(&parents));
+        staged.evidence.asked.extend(asked);
         staged.evidence.histories.extend(child.evidence.histories);
         staged
     }
@@ -76,11 +76,11 @@ impl Staged {
     fn of(kind: Kind, statuses: &[(i64, &str)], begins: i64) -> Self {
         let task = TaskId::new();
         let history = history(task, statuses, begins);
-        let submitted = SubmittedTask { owner: 0, kind, lines: 3, parents: Vec::new() };
+        let asked = AskedTask { owner: 0, kind, lines: 3, is_pushed: false, parents: Vec::new() };
         let evidence = Evidence {
             histories: HashMap::from([(task, history)]),
             ledger: Vec::new(),
-            submitted: HashMap::from([(task, submitted)]),
+            asked: HashMap::from([(task, asked)]),
             witness: Witness::default(),
             windows: Windows::default(),
             results: Results::default(),
@@ -143,6 +143,7 @@ fn history(id: TaskId, statuses: &[(i64, &str)], begins: i64) -> History {
         status_code: None,
         result_branch: None,
         result_commit: None,
+        completion_error: None,
     };
     History {
         task,

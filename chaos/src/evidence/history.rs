@@ -22,6 +22,7 @@ pub(crate) struct TaskRow {
     pub(crate) status_code: Option<String>,
     pub(crate) result_branch: Option<String>,
     pub(crate) result_commit: Option<String>,
+    pub(crate) completion_error: Option<String>,
 }
 
 /// An attempt's row with its worker.
@@ -76,7 +77,8 @@ impl History {
 /// Reads all tasks.
 pub(super) async fn load(pool: &PgPool) -> anyhow::Result<HashMap<TaskId, History>> {
     let tasks: Vec<TaskRow> = sqlx::query_as(
-        "SELECT id, owner_id, name, status, epoch, max_retries, last_sequence, status_code, result_branch, result_commit
+        "SELECT id, owner_id, name, status, epoch, max_retries, last_sequence, status_code, result_branch, result_commit,
+                completion_error
          FROM tasks",
     )
     .fetch_all(pool)

@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use makima_shared::domain::TaskId;
+use tokio::time::{Instant, sleep};
 
 use super::{History, watch};
 use crate::stack::Stack;
 use crate::{processes, remote};
+
+/// What an ended attempt still needs to clear up behind it.
+const GONE_WITHIN: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a run has left behind, each a list of what should not be there.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +25,51 @@ pub(crate) struct Leftovers {
     pub(crate) idle_transactions: Vec<String>,
 }
 
+/// Waits a while for the processes and workspaces of ended tasks to go, and returns those that do not. Workers still run,
+/// so nothing but the end of its own task can have cleared a leftover away.
+pub(crate) async fn left_by_ended_tasks(stack: &Stack) -> Leftovers {
+    let give_up = Instant::now() + GONE_WITHIN;
+    loop {
+        let processes = processes::with_environment(&agents_mark(stack));
+        let lives = data_dirs(stack).into_iter().flat_map(|worker| inside(&worker.join("work")));
+        let attempts =
+            lives.flat_map(|life| inside(Path::new(&life))).filter(|path| !path.ends_with("/lock"));
+        let worktrees: Vec<_> = attempts.collect();
+        if processes.is_empty() && worktrees.is_empty() || Instant::now() > give_up {
+            return Leftovers { processes, worktrees, ..Leftovers::default() };
+        }
+        sleep(LOOK_EVERY).await; // why: nothing tells when they are gone
+    }
+}
+
+/// The entry that all agents of this run have in their environment.
+fn agents_mark(stack: &Stack) -> String {
+    format!("CHAOS_WITNESS={}", stack.scratch.path().display())
+}
+
+fn data_dirs(stack: &Stack) -> Vec<PathBuf> {
+    stack.workers.iter().map(|worker| stack.scratch.worker(worker.role.name())).collect()
+}
+
+impl Leftovers {
+    /// Puts what was found at two times together.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.worktrees.extend(other.worktrees);
+        self.processes.extend(other.processes);
+        self.refs.extend(other.refs);
+        self.redis_keys.extend(other.redis_keys);
+        self.idle_transactions.extend(other.idle_transactions);
+        self
+    }
+}
+
 /// Looks after the roles have ended. Servers still run.
 pub(crate) async fn look_for_leftovers(
     stack: &Stack,
     histories: &HashMap<TaskId, History>,
 ) -> anyhow::Result<Leftovers> {
-    let workers: Vec<_> =
-        stack.workers.iter().map(|worker| stack.scratch.worker(worker.role.name())).collect();
-    let mut processes =
-        processes::with_environment(&format!("CHAOS_WITNESS={}", stack.scratch.path().display()));
+    let workers = data_dirs(stack);
+    let mut processes = processes::with_environment(&agents_mark(stack));
     processes.extend(processes::with_argument(&stack.scratch.path().join("workers").display().to_string()));
     Ok(Leftovers {
         worktrees: workers.iter().flat_map(|worker| inside(&worker.join("work"))).collect(),

@@ -6,6 +6,7 @@ pub(crate) enum FaultKind {
     KillWorker,
     FreezeWorker,
     KillLeader,
+    FreezeLeader,
     KillScheduler,
     KillApi,
     KillApiAfterPost,
@@ -40,10 +41,11 @@ pub(crate) enum Scope {
 
 impl FaultKind {
     /// All kinds with their weights.
-    pub(super) const WEIGHTS: [(Self, u32); 19] = [
+    pub(super) const WEIGHTS: [(Self, u32); 20] = [
         (Self::KillWorker, 12),
         (Self::FreezeWorker, 10),
         (Self::KillLeader, 6),
+        (Self::FreezeLeader, 3),
         (Self::KillScheduler, 3),
         (Self::KillApi, 4),
         (Self::KillApiAfterPost, 5),
@@ -68,6 +70,7 @@ impl FaultKind {
             Self::KillWorker => "worker killed",
             Self::FreezeWorker => "worker frozen past its lease",
             Self::KillLeader => "leading scheduler killed",
+            Self::FreezeLeader => "leading scheduler frozen past its lease",
             Self::KillScheduler => "any scheduler killed",
             Self::KillApi => "API killed",
             Self::KillApiAfterPost => "API killed after a POST was sent",

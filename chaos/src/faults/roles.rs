@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::strike::Outcome;
 use super::{Planned, Scope};
 use crate::load::{Driver, Kind, Piece};
-use crate::stack::{Role, Stack, WORKER_LEASE};
+use crate::stack::{LEADER_LEASE, Role, Stack, WORKER_LEASE};
 
 /// From before the API has read a request to after it has answered.
 const INTO_REQUEST: Duration = Duration::from_millis(12);
@@ -50,6 +50,16 @@ pub(super) async fn freeze_worker(stack: &Stack, fault: &Planned) -> Outcome {
 pub(crate) fn kill_leader(stack: &Stack) -> anyhow::Result<String> {
     let leader = stack.leader().context("none leads at the moment")?;
     kill(&stack.schedulers[leader].role)
+}
+
+/// Stops the leader for two leases. It goes on as one of two who think that they lead.
+pub(super) async fn freeze_leader(stack: &Stack) -> anyhow::Result<String> {
+    let leader = &stack.schedulers[stack.leader().context("none leads at the moment")?];
+    let _alone = leader.lasting_fault.lock().await;
+    let Some(pid) = leader.role.signal(Signal::SIGSTOP) else { return gone(&leader.role) };
+    sleep(LEADER_LEASE * 2).await; // why: the frozen time
+    leader.role.signal_same(pid, Signal::SIGCONT);
+    Ok(format!("{} (pid {pid})", leader.role.name()))
 }
 
 pub(super) fn kill_scheduler(stack: &Stack, fault: &Planned) -> anyhow::Result<String> {

@@ -58,6 +58,7 @@ async fn strike(stack: &Stack, driver: &Driver, fault: &Planned) -> Outcome {
         FaultKind::KillWorker => roles::kill_worker(stack, fault).await,
         FaultKind::FreezeWorker => roles::freeze_worker(stack, fault).await,
         FaultKind::KillLeader => (Scope::Scheduler, roles::kill_leader(stack)),
+        FaultKind::FreezeLeader => (Scope::Scheduler, roles::freeze_leader(stack).await),
         FaultKind::KillScheduler => (Scope::Scheduler, roles::kill_scheduler(stack, fault)),
         FaultKind::KillApi => (Scope::Api, roles::kill_api(stack)),
         FaultKind::KillApiAfterPost => (Scope::Api, roles::kill_api_after_post(stack, driver, fault).await),

@@ -16,7 +16,7 @@ use super::insist::{self, Submission};
 use super::piece::{Draft, Piece};
 use super::stops;
 use crate::client::Client;
-use crate::ledger::{Fact, Ledger};
+use crate::ledger::{AskedTask, Fact, Ledger};
 use crate::stack::Stack;
 
 /// How many clients submit at once.
@@ -94,8 +94,9 @@ impl Driver {
     ) -> anyhow::Result<Option<TaskId>> {
         let Some(id) = insist::submit(self, submission).await? else { return Ok(None) };
         let (owner, key) = (submission.owner, submission.key.clone());
-        let fact = Fact::Task { task: id, owner, key, kind: task.kind, lines: task.lines, parents };
-        self.ledger.write(fact).await?;
+        let Draft { kind, lines, is_pushed, .. } = *task;
+        let asked = AskedTask { owner, kind, lines, is_pushed, parents };
+        self.ledger.write(Fact::Task { task: id, key, asked }).await?;
         if task.is_sent_again {
             insist::submit(self, submission).await?;
         }

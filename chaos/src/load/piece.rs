@@ -22,7 +22,8 @@ pub(crate) struct Draft {
     /// How many lines its agent writes.
     pub(crate) lines: u32,
     priority: u8,
-    is_pushed: bool,
+    /// Whether its result is pushed.
+    pub(crate) is_pushed: bool,
     /// The places of its parents in the piece.
     pub(crate) parents: Vec<usize>,
     /// When after its submission it is stopped.
