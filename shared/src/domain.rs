@@ -4,6 +4,7 @@
 
 mod agent;
 mod bulk;
+mod changes;
 mod checkpoint;
 mod dependency;
 mod event;
@@ -22,6 +23,7 @@ mod worker;
 
 pub use agent::Agent;
 pub use bulk::BulkSubmission;
+pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};

@@ -30,8 +30,9 @@ use pool::Pool;
 pub use pooler::PoolerError;
 pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
 pub use tasks::{
-    AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
-    Submitted, TaskFilter, TaskPage, WaitingFacts,
+    AcceptedTask, Applied, AppliedAll, ChangeError, DeleteError, DeletedTask, LostAttempt, Move, Moved,
+    Promoted, ReadyTask, Settled, StartOutcome, SubmitError, Submitted, TaskFilter, TaskNews, TaskPage,
+    WaitingFacts,
 };
 
 /// The schema's migrations, part of the binary.
