@@ -8,6 +8,7 @@ use std::time::Duration;
 use makima_shared::domain::TaskId;
 use makima_shared::queue::{Queue, QueueError, WakeCall};
 use makima_shared::store::{AcceptedTask, Moved};
+use makima_shared::telemetry::names;
 use tokio_util::task::TaskTracker;
 
 /// How long a hint may take before it is given up.
@@ -83,6 +84,6 @@ async fn give(hint: &'static str, work: impl Future<Output = Result<(), QueueErr
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "Redis did not answer".to_owned(),
     };
-    metrics::counter!("makima_hints_lost_total").increment(1);
+    metrics::counter!(names::HINTS_LOST).increment(1);
     tracing::warn!(hint, problem, "a hint was lost; the scheduler makes up for it");
 }

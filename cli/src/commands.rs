@@ -14,6 +14,7 @@ mod services;
 mod show;
 mod stop;
 mod tasks;
+mod top;
 mod up;
 mod wait;
 mod worker;
@@ -59,6 +60,8 @@ enum Command {
     Schedules(schedules::SchedulesArgs),
     /// List the workers
     Workers(workers::WorkersArgs),
+    /// Watch queue, owners, workers and running tasks
+    Top(top::TopArgs),
 
     /// Run the HTTP API
     Api(api::ApiArgs),
@@ -109,6 +112,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),
         Command::Schedules(args) => on_one_thread(schedules::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
+        Command::Top(args) => on_one_thread(top::run(args)),
     }
 }
 

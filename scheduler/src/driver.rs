@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use makima_shared::store::LeaderProof;
+use makima_shared::telemetry::names;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -12,10 +13,10 @@ use tracing::{debug, info, warn};
 use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{
-    fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, recount, relax_exclusions,
-    release, requeue_lost, requeue_wiped, rescue, run_schedules,
+    end_silent, fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, quarantine,
+    recount, relax_exclusions, release, requeue_lost, requeue_wiped, rescue, run_schedules,
 };
-use crate::{Context, wake};
+use crate::{Context, measure, wake};
 
 /// How often all queued tasks are looked for in Redis, not only the newest.
 const REQUEUE_ALL_PERIOD: Duration = Duration::from_secs(15);
@@ -29,19 +30,23 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
     let sweep = context.config.sweep;
     let signals = &context.signals;
     let due = Alarm::new();
+    let broken = end_silent::Broken::default();
     tokio::join!(
         wake::run(context, term),
+        measure::run(context, term),
         periodically("release", sweep, Some(&signals.release), term, || release::run_once(context)),
         periodically("fail_blocked", sweep, Some(&signals.fail_blocked), term, || fail_blocked::run_once(
             context
         )),
         periodically("give_slots", sweep, Some(&signals.give_slots), term, || give_slots::run_once(context)),
         periodically("promote_due", sweep / 4, None, term, || promote_due::run_once(context)),
-        periodically("rescue", sweep / 2, None, term, || rescue::run_once(context)),
+        periodically("end_silent", end_silent::PERIOD, None, term, || end_silent::run_once(context, &broken)),
+        periodically("rescue", sweep / 2, Some(&signals.rescue), term, || rescue::run_once(context)),
         periodically("requeue_wiped", sweep / 2, None, term, || requeue_wiped::run_once(context)),
         periodically("requeue_recent", sweep * 2, None, term, || requeue_lost::recent(context)),
         periodically("requeue_all", REQUEUE_ALL_PERIOD, None, term, || requeue_lost::all(context)),
         periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
+        periodically("quarantine", sweep, None, term, || quarantine::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
         due.run(term),
@@ -71,7 +76,7 @@ async fn periodically<F>(
             () = term.cancelled() => return,
             outcome = run_once() => outcome,
         };
-        metrics::histogram!("makima_reconcile_seconds", "reconciler" => name)
+        metrics::histogram!(names::RECONCILE_SECONDS, "reconciler" => name)
             .record(begun.elapsed().as_secs_f64());
         if note(name, &outcome) {
             continue;
@@ -94,8 +99,7 @@ async fn periodically<F>(
 fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
     match outcome {
         Ok(report) => {
-            metrics::counter!("makima_reconciled_total", "reconciler" => name)
-                .increment(report.changed as u64);
+            metrics::counter!(names::RECONCILED, "reconciler" => name).increment(report.changed as u64);
             if report.changed > 0 {
                 info!(reconciler = name, changed = report.changed, "reconciled");
             } else {
@@ -104,7 +108,7 @@ fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
             report.more
         }
         Err(error) => {
-            metrics::counter!("makima_reconcile_errors_total", "reconciler" => name).increment(1);
+            metrics::counter!(names::RECONCILE_ERRORS, "reconciler" => name).increment(1);
             warn!(
                 reconciler = name,
                 error = error as &dyn std::error::Error,

@@ -10,6 +10,7 @@
 mod alarm;
 mod driver;
 mod leader;
+mod measure;
 mod report;
 mod signals;
 mod tasks;

@@ -8,6 +8,7 @@ pub(crate) struct Signals {
     pub(crate) release: Notify,
     pub(crate) fail_blocked: Notify,
     pub(crate) give_slots: Notify,
+    pub(crate) rescue: Notify,
 }
 
 impl Signals {
@@ -15,6 +16,11 @@ impl Signals {
     pub(crate) fn children_waiting(&self) {
         self.release.notify_one();
         self.fail_blocked.notify_one();
+    }
+
+    /// Tells that workers have ended that held tasks.
+    pub(crate) fn workers_lost(&self) {
+        self.rescue.notify_one();
     }
 
     /// Tells that slots of limited owners may be free, or wanted.

@@ -30,6 +30,8 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// For workers.
     pub worker: WorkerConfig,
+    /// For schedulers and workers.
+    pub metrics: MetricsConfig,
     /// For every role.
     pub log: LogConfig,
 }
@@ -89,6 +91,8 @@ pub struct SchedulerConfig {
     pub sweep: Duration,
     /// How long a task waits for a worker that it does not exclude.
     pub exclusion_grace: Duration,
+    /// How long a worker gets no tasks that has failed too many; not at all if zero.
+    pub quarantine: Duration,
     /// How long a lost task rests.
     pub retry: RetryPolicy,
 }
@@ -122,6 +126,13 @@ pub struct WorkerConfig {
     pub allow_local_repositories: bool,
     /// How long a failed task rests.
     pub retry: RetryPolicy,
+}
+
+/// For the roles that serve nothing else over HTTP.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// The address to show metrics on; none if nobody shall see them.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The form of log lines.
@@ -168,6 +179,7 @@ impl Config {
                 lease: read.millis("scheduler.lease_ms"),
                 sweep: read.millis("scheduler.sweep_ms"),
                 exclusion_grace: read.millis("scheduler.exclusion_grace_ms"),
+                quarantine: read.millis("scheduler.quarantine_ms"),
                 retry,
             },
             worker: WorkerConfig {
@@ -185,6 +197,7 @@ impl Config {
                 allow_local_repositories,
                 retry,
             },
+            metrics: MetricsConfig { listen: read.optional_address("metrics.listen") },
             log: LogConfig { format: read.log_format("log.format"), filter: read.text("log.filter") },
         };
         read.require(

@@ -13,9 +13,11 @@ mod hidden;
 mod ids;
 mod labels;
 mod limits;
+mod overview;
 mod retry;
 mod schedule;
 mod status;
+mod streak;
 mod submission;
 mod task;
 mod transition;
@@ -32,6 +34,7 @@ pub use hidden::is_hidden;
 pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
+pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use retry::RetryPolicy;
 pub use schedule::{
     DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,
@@ -41,4 +44,4 @@ pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};
 pub use task::{Attempt, AttemptOutcome, ClaimedTask, CompletionAction, DependencyState, Task, TaskSummary};
 pub use transition::{AttemptEnd, Failure, Reason, TaskResult, Transition};
-pub use worker::{NewWorker, Worker};
+pub use worker::{NewWorker, Quarantine, Worker};

@@ -5,10 +5,12 @@
 
 mod address;
 mod connection;
+mod departure;
 mod dispatch;
 mod inbox;
 pub mod keys;
 mod live;
+mod presence;
 mod wake;
 
 use std::time::Duration;
@@ -16,13 +18,16 @@ use std::time::Duration;
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 
+use crate::telemetry::names;
 pub use address::RedisUrlError;
 pub(crate) use address::clients;
 use connection::Connection;
 pub use dispatch::MAX_CLAIM;
+
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
+pub use presence::Presence;
 pub use wake::{WakeCall, WakeCalls};
 
 /// How long Redis may take to answer before the hint is given up.
@@ -38,7 +43,14 @@ pub struct Queue {
 /// Redis did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis is unavailable")]
-pub struct QueueError(#[from] redis::RedisError);
+pub struct QueueError(#[source] redis::RedisError);
+
+impl From<redis::RedisError> for QueueError {
+    fn from(error: redis::RedisError) -> Self {
+        metrics::counter!(names::QUEUE_ERRORS).increment(1);
+        Self(error)
+    }
+}
 
 impl Queue {
     /// Opens the queue. The connection is made when it is needed, so Redis may still be down.

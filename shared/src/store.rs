@@ -10,10 +10,13 @@ mod checkpoints;
 mod events;
 mod leader;
 mod migrate;
+mod overview;
 mod owners;
 mod pool;
 mod pooler;
+mod quarantine;
 mod schedules;
+mod silence;
 mod tasks;
 mod workers;
 
@@ -22,18 +25,24 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
+use crate::telemetry::names;
+
 pub use api_keys::Caller;
 pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
+pub use overview::{FleetLoad, rest_after};
 use pool::Pool;
 pub use pooler::PoolerError;
+pub use quarantine::QuarantinedWorker;
 pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
+pub use silence::WorkerBeat;
 pub use tasks::{
     AcceptedTask, Applied, AppliedAll, ChangeError, DeleteError, DeletedTask, LostAttempt, Move, Moved,
     Promoted, ReadyTask, Settled, StartOutcome, SubmitError, Submitted, TaskFilter, TaskNews, TaskPage,
     WaitingFacts,
 };
+pub use workers::Renewal;
 
 /// The schema's migrations, part of the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -59,7 +68,7 @@ impl<T> Fenced<T> {
         match value {
             Some(value) => Self::Accepted(value),
             None => {
-                metrics::counter!("makima_stale_writes_total").increment(1);
+                metrics::counter!(names::STALE_WRITES).increment(1);
                 Self::Stale
             }
         }
@@ -83,7 +92,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_passing(&error) { Self::Unavailable(error) } else { Self::Database(error) }
+        let passing = is_passing(&error);
+        let kind = if passing { "unavailable" } else { "refused" };
+        metrics::counter!(names::STORE_ERRORS, "kind" => kind).increment(1);
+        if passing { Self::Unavailable(error) } else { Self::Database(error) }
     }
 }
 
@@ -118,9 +130,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Those of the call, and [`StoreError::Unavailable`] when no answer came. Whether a write was carried out is then not
 /// known.
 pub async fn answered<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(ANSWER_LIMIT, call).await.unwrap_or_else(|_elapsed| {
-        Err(StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-    })
+    tokio::time::timeout(ANSWER_LIMIT, call)
+        .await
+        .unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()))
 }
 
 impl Store {

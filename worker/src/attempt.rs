@@ -19,10 +19,11 @@ pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
+use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, TaskStatus, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
+use makima_shared::telemetry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
@@ -42,6 +43,8 @@ pub enum End {
     Completed(TaskResult),
     /// It failed.
     Failed(Failure),
+    /// The remote gave no answer, in these words.
+    Unreachable(String),
     /// The worker drains.
     HandedBack,
     /// Somebody else decided, or nobody may any more: there is nothing to tell.
@@ -52,6 +55,16 @@ impl End {
     pub(crate) fn failed(outcome: AttemptOutcome, code: &'static str, message: impl Into<String>) -> Self {
         Self::Failed(Failure::new(outcome, code, message))
     }
+
+    /// A failure of this worker: another one shall try next.
+    fn failed_here(
+        attempt: &Attempt<'_>,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
+    }
 }
 
 /// A task that was claimed, and what the steps of its attempt share.
@@ -60,6 +73,8 @@ pub struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
+    /// When it was claimed.
+    begun: Instant,
 }
 
 impl Attempt<'_> {
@@ -69,6 +84,16 @@ impl Attempt<'_> {
 
     pub(crate) fn key(&self) -> OpenAttempt {
         OpenAttempt { task_id: self.task.id, epoch: self.task.epoch }
+    }
+
+    /// Counts the end that the store took.
+    fn count_end(&self, outcome: Option<AttemptOutcome>, to: TaskStatus) {
+        if let Some(outcome) = outcome {
+            telemetry::record::attempt_ended(self.begun, outcome);
+        }
+        if to == TaskStatus::Done {
+            self.life.tally.done();
+        }
     }
 
     /// Waits until nothing more of this attempt may be written: it is over, or the lease is lost.
@@ -139,7 +164,7 @@ impl Runner for AgentRunner {
 /// Carries an attempt out, to whatever end, and tells the store.
 pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
-    let attempt = Attempt { life, task, over };
+    let attempt = Attempt { life, task, over, begun: Instant::now() };
     async {
         let end = life.context.runner.run(&attempt).await;
         conclude(&attempt, end).await;
@@ -178,11 +203,12 @@ fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
             Err(failure("AGENT_KILLED", format!("the agent was ended by signal {signal}")))
         }
         // Another machine may have the program.
-        AgentEnd::NotStarted { error } => Err(Failure {
-            outcome: AttemptOutcome::PreparationFailed,
-            exclude: Some(attempt.life.id),
-            ..failure(AgentEnd::NOT_STARTABLE, format!("the agent could not be started: {error}"))
-        }),
+        AgentEnd::NotStarted { error } => Err(Failure::of_worker(
+            attempt.life.id,
+            AttemptOutcome::PreparationFailed,
+            AgentEnd::NOT_STARTABLE,
+            format!("the agent could not be started: {error}"),
+        )),
         AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),
     }
 }
@@ -193,7 +219,21 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
     let transition = match end {
         End::Completed(result) => Transition::completed(task.epoch, result),
         End::Failed(failure) => failed(attempt, failure),
-        End::HandedBack => Transition::handed_back(task.epoch),
+        End::Unreachable(message) => {
+            let streak = streak(attempt, AttemptOutcome::RepositoryUnreachable).await;
+            Transition::repository_unreachable(
+                task.epoch,
+                message,
+                streak,
+                task.retry_count,
+                task.max_retries,
+            )
+        }
+        End::HandedBack => {
+            let streak = streak(attempt, AttemptOutcome::HandedBack).await;
+            let policy = &attempt.context().config.worker.retry;
+            Transition::handed_back_again(task.epoch, streak, task.retry_count, task.max_retries, policy)
+        }
         End::Over => return info!("over: somebody else's word"),
     };
     if let Err(error) = apply(attempt, transition).await {
@@ -205,6 +245,18 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
     }
 }
 
+/// Counts the attempts right before this one that ended in the same way. If that cannot be had, the task gets the benefit
+/// of the doubt.
+async fn streak(attempt: &Attempt<'_>, outcome: AttemptOutcome) -> u32 {
+    let store = &attempt.context().store;
+    let counting = attempt
+        .insist(|| async { Ok(Fenced::Accepted(store.attempts_streak(attempt.task.id, outcome).await?)) });
+    match counting.await {
+        Ok(Fenced::Accepted(streak)) => streak,
+        Ok(Fenced::Stale) | Err(_) => 0,
+    }
+}
+
 fn failed(attempt: &Attempt<'_>, failure: Failure) -> Transition {
     let task = attempt.task;
     let policy = &attempt.context().config.worker.retry;
@@ -213,9 +265,12 @@ fn failed(attempt: &Attempt<'_>, failure: Failure) -> Transition {
 
 /// Applies the last transition of an attempt.
 async fn apply(attempt: &Attempt<'_>, transition: Transition) -> Result<(), StoreError> {
-    let to = transition.to();
+    let (to, outcome) = (transition.to(), transition.outcome());
     match attempt.transition(transition).await? {
-        Fenced::Accepted(_moved) => info!(status = %to, "ended"),
+        Fenced::Accepted(_moved) => {
+            info!(status = %to, "ended");
+            attempt.count_end(outcome, to);
+        }
         Fenced::Stale => info!("over before its end could be told"),
     }
     Ok(())

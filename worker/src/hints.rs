@@ -3,6 +3,7 @@
 use makima_shared::domain::TaskId;
 use makima_shared::queue::{Queue, QueueError, WakeCall};
 use makima_shared::store::{Applied, AppliedAll, Move, ReadyTask};
+use makima_shared::telemetry::names;
 
 /// Tells whoever waits that tasks have moved. What makes others move goes first.
 pub(crate) async fn moved(queue: &Queue, moves: &[Move], all: &AppliedAll) {
@@ -35,6 +36,7 @@ pub(crate) async fn announce(queue: &Queue, task: TaskId, sequence: i64) {
 
 fn note(outcome: Result<(), QueueError>) {
     if let Err(error) = outcome {
+        metrics::counter!(names::HINTS_LOST).increment(1);
         tracing::debug!(error = &error as &dyn std::error::Error, "a hint was lost");
     }
 }

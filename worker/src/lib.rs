@@ -21,6 +21,7 @@ mod lease;
 mod moves;
 pub mod output;
 mod pool;
+mod presence;
 mod private_dir;
 pub mod process;
 pub mod repository;

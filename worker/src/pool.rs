@@ -3,6 +3,8 @@
 
 mod audit;
 mod claim;
+mod quarantine;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +20,12 @@ use tracing::{debug, info, warn};
 
 use crate::lease::Lease;
 use crate::moves::{self, Moves};
+use crate::presence;
 use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
 use crate::{Context, WorkerError};
+use tally::Tally;
 
 /// How long one wait for a message lasts, and so how long a lost bell can cost.
 const INBOX_PATIENCE: Duration = Duration::from_secs(2);
@@ -39,7 +43,10 @@ pub(crate) struct Life {
     pub(crate) drain: CancellationToken,
     roster: Arc<Roster>,
     slots: Arc<Semaphore>,
-    bell: Notify,
+    /// Makes the worker ask for tasks.
+    pub(crate) bell: Notify,
+    /// What it has done so far.
+    pub(crate) tally: Tally,
     /// Held over a claim, so that the audit never sees a task that was claimed but not entered yet.
     claiming: Mutex<()>,
     attempts: TaskTracker,
@@ -54,7 +61,9 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
     let over = CancellationToken::new();
     let helpers = async {
         let moves = moves::run(asked, &context.store, &context.queue, &over);
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves);
+        let presence = presence::keep(&life, &over);
+        let tally = tally::run(&life, &over);
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally);
     };
     let work = async {
         tokio::select! {
@@ -118,6 +127,7 @@ async fn begin(
         roster: Arc::default(),
         slots: Arc::new(Semaphore::new(config.worker.slots as usize)),
         bell: Notify::new(),
+        tally: Tally::default(),
         claiming: Mutex::new(()),
         attempts: TaskTracker::new(),
     }))

@@ -147,6 +147,7 @@ fn outcome(outcome: Option<AttemptOutcome>) -> String {
         AttemptOutcome::AgentFailed => bad("agent failed"),
         AttemptOutcome::TimedOut => bad("timed out"),
         AttemptOutcome::PreparationFailed => bad("not prepared"),
+        AttemptOutcome::RepositoryUnreachable => bad("remote away"),
         AttemptOutcome::WorkerLost => bad("worker lost"),
         AttemptOutcome::WorkspaceLost => bad("workspace lost"),
     }

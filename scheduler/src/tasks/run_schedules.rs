@@ -2,6 +2,7 @@
 
 use makima_shared::domain::RunOutcome;
 use makima_shared::store::{DueSchedule, FiredRun, ReadyTask, StoreError};
+use makima_shared::telemetry::names;
 use tracing::{error, info, warn};
 
 use crate::Context;
@@ -56,7 +57,7 @@ async fn fire_all(
 
 fn note(schedule: &DueSchedule, run: &FiredRun) {
     let outcome = run.outcome.as_str();
-    metrics::counter!("makima_schedule_runs_total", "outcome" => outcome).increment(1);
+    metrics::counter!(names::SCHEDULE_RUNS, "outcome" => outcome).increment(1);
     let (schedule_id, due_at, late_ms) = (schedule.id, schedule.due_at, run.late_ms);
     match run.outcome {
         RunOutcome::Submitted => {

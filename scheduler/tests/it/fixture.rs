@@ -24,6 +24,7 @@ pub(crate) const EAGER: SchedulerConfig = SchedulerConfig {
     lease: Duration::from_millis(600),
     sweep: Duration::from_millis(50),
     exclusion_grace: Duration::ZERO,
+    quarantine: HOUR,
     retry: RetryPolicy { base_delay: Duration::ZERO, max_delay: Duration::ZERO },
 };
 /// Looks once at the start and then only when it is called, as far as a test can tell.

@@ -206,6 +206,16 @@ impl Reader<'_> {
         self.value(key, fallback, |_setting, value| value.parse().ok())
     }
 
+    pub(super) fn optional_address(&mut self, key: &str) -> Option<SocketAddr> {
+        self.value(
+            key,
+            None,
+            |_setting, value| {
+                if value.is_empty() { Some(None) } else { value.parse().ok().map(Some) }
+            },
+        )
+    }
+
     pub(super) fn log_format(&mut self, key: &str) -> LogFormat {
         self.value(key, LogFormat::Text, |_setting, value| match value {
             "text" => Some(LogFormat::Text),
@@ -265,11 +275,12 @@ mod tests {
         let source = ConfigSource::default()
             .flag("worker.slots", Some("many"))
             .flag("worker.colour", Some("red"))
-            .environment(env(&[("MAKIMA_API_LISTEN", "everywhere")]));
+            .environment(env(&[("MAKIMA_API_LISTEN", "everywhere"), ("MAKIMA_METRICS_LISTEN", "7421")]));
         let text = Config::load(&source).unwrap_err().to_string();
         for part in [
             "worker.slots = \"many\" (from a flag): expected a whole number from 1 to 1024",
             "api.listen = \"everywhere\" (from the environment, MAKIMA_API_LISTEN): expected an address",
+            "metrics.listen = \"7421\" (from the environment, MAKIMA_METRICS_LISTEN): expected an address",
             "worker.colour (from a flag) is no setting",
         ] {
             assert!(text.contains(part), "{part} not in {text}");

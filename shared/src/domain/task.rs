@@ -34,6 +34,8 @@ pub enum AttemptOutcome {
     TimedOut,
     /// The workspace could not be made, or the agent not be started.
     PreparationFailed,
+    /// The remote of the repository gave no answer.
+    RepositoryUnreachable,
     /// The worker's lease ran out.
     WorkerLost,
     /// The workspace vanished under the agent.
@@ -42,6 +44,24 @@ pub enum AttemptOutcome {
     HandedBack,
     /// Somebody stopped the task.
     Cancelled,
+}
+
+impl AttemptOutcome {
+    /// Returns the word used in SQL, JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::AgentFailed => "agent_failed",
+            Self::TimedOut => "timed_out",
+            Self::PreparationFailed => "preparation_failed",
+            Self::RepositoryUnreachable => "repository_unreachable",
+            Self::WorkerLost => "worker_lost",
+            Self::WorkspaceLost => "workspace_lost",
+            Self::HandedBack => "handed_back",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// A task with everything that was asked for and where it stands.

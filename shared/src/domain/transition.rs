@@ -59,6 +59,17 @@ impl Failure {
         let reason = Reason::new(code, message);
         Self { outcome, reason, exit_code: None, permanent: false, exclude: None }
     }
+
+    /// Makes a failure of this worker: another one shall try next, and it counts towards the worker's quarantine.
+    #[must_use]
+    pub fn of_worker(
+        worker: WorkerId,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { exclude: Some(worker), ..Self::new(outcome, code, message) }
+    }
 }
 
 /// How an attempt ended, as its row tells it.
@@ -158,7 +169,8 @@ impl Transition {
         }
     }
 
-    /// The worker drains and gives the task back, at the price of no retry.
+    /// The worker drains and gives the task back, at the price of no retry. What bounds how often that may be is
+    /// [`Transition::handed_back_again`], which workers use.
     #[must_use]
     pub fn handed_back(epoch: Epoch) -> Self {
         Self {
@@ -204,6 +216,12 @@ impl Transition {
     #[must_use]
     pub fn restarted() -> Self {
         Self::new(Self::RESTARTED, &TaskStatus::RESTARTABLE, TaskStatus::Pending)
+    }
+
+    /// Returns how the attempt ends with it, if one does.
+    #[must_use]
+    pub fn outcome(&self) -> Option<AttemptOutcome> {
+        self.attempt_end.as_ref().map(|end| end.outcome)
     }
 
     /// Returns where the transition leads.

@@ -11,7 +11,7 @@ use crate::domain::{OwnerId, TaskId, WorkerId};
 use crate::store::ReadyTask;
 
 /// How long an unread inbox lives.
-const INBOX_TTL_MS: u64 = 60_000;
+pub(super) const INBOX_TTL_MS: u64 = 60_000;
 /// How many tasks one call of a script enters.
 const PUSH_BATCH: usize = 500;
 /// The most tasks of one claim.
@@ -130,23 +130,6 @@ impl Queue {
         redis::cmd("SET")
             .arg(self.keys.filled())
             .arg(1)
-            .query_async::<()>(&mut self.connection.clone())
-            .await?;
-        Ok(())
-    }
-
-    /// Forgets a worker that is gone.
-    ///
-    /// # Errors
-    /// Redis is away.
-    pub async fn worker_forget(&self, worker: WorkerId) -> Result<(), QueueError> {
-        redis::pipe()
-            .zrem(self.keys.waiting(), worker.to_string())
-            .ignore()
-            .hdel(self.keys.offers(), worker.to_string())
-            .ignore()
-            .del(self.keys.inbox(worker))
-            .ignore()
             .query_async::<()>(&mut self.connection.clone())
             .await?;
         Ok(())

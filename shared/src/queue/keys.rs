@@ -11,6 +11,7 @@
 //! | `:waiting` | sorted set | ids of workers that asked for a task and got none; the one that waits longest goes first |
 //! | `:offers` | hash | worker id -> the labels that it offers, of workers that waited |
 //! | `:inbox:<worker>` | list | messages for one worker; expires a minute after the last |
+//! | `:alive:<worker>` | channel | nothing: its subscriber is a worker that lives |
 //! | `:wake` | list | calls for the leading scheduler; the newest 10,000 |
 //! | `:filled` | string | there since the last time that every queued task was entered; gone with the rest when Redis is wiped |
 //! | `:events:<task>` | channel | the number of a task's newest event |
@@ -42,14 +43,6 @@ impl Keys {
         format!("{}:lane:{owner}:{labels}", self.root)
     }
 
-    pub(super) fn waiting(&self) -> String {
-        format!("{}:waiting", self.root)
-    }
-
-    pub(super) fn offers(&self) -> String {
-        format!("{}:offers", self.root)
-    }
-
     pub(super) fn wake(&self) -> String {
         format!("{}:wake", self.root)
     }
@@ -60,6 +53,10 @@ impl Keys {
 
     pub(super) fn inbox(&self, worker: WorkerId) -> String {
         format!("{}:inbox:{worker}", self.root)
+    }
+
+    pub(super) fn alive(&self, worker: WorkerId) -> String {
+        format!("{}:alive:{worker}", self.root)
     }
 
     pub(super) fn events(&self, task: TaskId) -> String {

@@ -6,6 +6,7 @@
 mod change;
 mod claim;
 mod delete;
+mod exclusions;
 mod graph;
 mod news;
 mod promote;

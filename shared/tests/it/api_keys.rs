@@ -30,6 +30,18 @@ async fn a_key_names_its_owner_until_it_is_revoked(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn only_a_key_that_was_made_for_an_operator_is_one(pool: PgPool) {
+    let store = testing::store(&pool);
+    let owner = store.owner_ensure("one").await.unwrap();
+    let (plain, operator) = (
+        store.api_key_create(owner, "a").await.unwrap(),
+        store.operator_key_create(owner, "b").await.unwrap(),
+    );
+    assert!(!store.api_key_authenticate(&plain).await.unwrap().unwrap().operator);
+    assert!(store.api_key_authenticate(&operator).await.unwrap().unwrap().operator);
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn a_secret_has_256_bits_and_is_stored_nowhere(pool: PgPool) {
     let store = testing::store(&pool);
     let owner = store.owner_ensure("one").await.unwrap();

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
+use makima_shared::telemetry::names;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::prepare::{Prepared, accepted, chain};
+use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record};
 use crate::agent;
 use crate::checkpoint::{Checkpointer, Taken};
@@ -102,12 +103,13 @@ async fn read_output(
 
 async fn start(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<AgentProcess, End> {
     let (context, task) = (attempt.context(), attempt.task);
-    let failed = |message| End::failed(AttemptOutcome::PreparationFailed, AgentEnd::NOT_STARTABLE, message);
+    let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
     let command =
         agent::prepare(task, &prepared.workspace, &context.executable, &context.config.worker.agent_env)
             .map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
     accepted(attempt.transition(Transition::started(task.epoch)).await)?;
+    metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
     let lease = &attempt.life.lease;
     AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
 }
@@ -215,7 +217,7 @@ async fn settle(
         Taken::Over => return Err(End::Over),
         Taken::WorkspaceGone => {
             let message = "the workspace vanished or became unreadable while the agent ran";
-            return Err(End::failed(AttemptOutcome::WorkspaceLost, "WORKSPACE_LOST", message));
+            return Err(End::failed_here(attempt, AttemptOutcome::WorkspaceLost, "WORKSPACE_LOST", message));
         }
     };
     match cause {

@@ -6,12 +6,15 @@
 
 use std::collections::HashMap;
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ReadyTask;
 use crate::domain::{AttemptOutcome, Epoch, OwnerId, TaskId, TaskStatus, Transition, WorkerId};
 use crate::store::{Store, StoreError};
+use crate::telemetry::record;
 
 /// The most children that a task's end settles by itself. More are the scheduler's.
 const INLINE_CHILDREN: i64 = 100;
@@ -106,6 +109,7 @@ impl Store {
     #[allow(clippy::too_many_lines, reason = "one statement, and its parameters one to a line")]
     async fn transition(&self, owner: Option<OwnerId>, moves: &[Move]) -> Result<AppliedAll, StoreError> {
         let columns = Columns::of(moves);
+        let begun = Instant::now();
         // The attempt of a held task is always there, so its INSERT always turns into the UPDATE. A plain UPDATE would not
         // see the attempt of a claim that this statement had to wait for.
         let rows = sqlx::query_as!(
@@ -167,17 +171,18 @@ impl Store {
                 RETURNING t.id, t.owner_id, t.epoch, t.last_sequence, t.priority, t.labels, t.queued_at,
                           t.excluded_worker_ids, t.not_before, t.children_waiting, h.left_status, h.held_by, h.left_slot,
                           h.to_status, h.code, h.message, h.result_commit, h.result_branch, h.completion_error,
-                          h.outcome, h.exit_code, h.name, h.unseen_start
+                          h.outcome, h.exit_code, h.exclude, h.name, h.unseen_start
             ), attempt AS (
                 INSERT INTO attempts AS a (task_id, epoch, worker_id, started_at, ended_at, outcome, exit_code,
-                                           error_code, error_message)
+                                           error_code, error_message, blames_worker)
                 SELECT id, epoch, held_by, CASE WHEN to_status = 'running' OR unseen_start = 1 THEN now() END,
-                       CASE WHEN outcome IS NOT NULL THEN now() END, outcome, exit_code, code, message
+                       CASE WHEN outcome IS NOT NULL THEN now() END, outcome, exit_code, code, message,
+                       exclude IS NOT NULL
                 FROM moved WHERE held_by IS NOT NULL
                 ON CONFLICT (task_id, epoch) DO UPDATE SET
                     started_at = coalesce(a.started_at, EXCLUDED.started_at), ended_at = EXCLUDED.ended_at,
                     outcome = EXCLUDED.outcome, exit_code = EXCLUDED.exit_code, error_code = EXCLUDED.error_code,
-                    error_message = EXCLUDED.error_message
+                    error_message = EXCLUDED.error_message, blames_worker = EXCLUDED.blames_worker
                     WHERE a.ended_at IS NULL
             ), edge AS (
                 UPDATE task_dependencies d SET satisfied = true
@@ -256,6 +261,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        record::transitions(begun);
         Ok(collect(moves, rows))
     }
 }
@@ -362,14 +368,10 @@ fn collect(moves: &[Move], rows: Vec<Row>) -> AppliedAll {
             moved.insert(row.id, row);
         }
     }
-    let mut stale = 0;
     for Move { task, transition } in moves {
         let applied = moved.remove(task).and_then(Row::moved);
-        stale += u64::from(applied.is_none() && transition.epoch.is_some());
+        record::transition(transition, applied.as_ref().map(|moved| moved.from));
         all.applied.push(applied.map_or(Applied::Refused, Applied::Moved));
-    }
-    if stale > 0 {
-        metrics::counter!("makima_stale_writes_total").increment(stale);
     }
     all
 }

@@ -20,7 +20,11 @@ pub struct WaitingFacts {
     pub labels: String,
     /// Only its owner's limits keep it.
     pub wants_slot: bool,
-    /// How many of the able ones the task does not exclude.
+    /// How many of the able ones are in quarantine.
+    pub quarantined_workers: i64,
+    /// How many are not, and are excluded by the task.
+    pub excluded_workers: i64,
+    /// How many of them are not, and are not excluded by the task either.
     pub eligible_workers: i64,
     /// How many slots of eligible workers hold nothing.
     pub free_slots: i64,
@@ -47,7 +51,10 @@ impl Store {
             ), live AS (
                 SELECT w.id, w.slots - (SELECT count(*) FROM tasks h WHERE h.worker_id = w.id) AS free,
                        task.labels <@ w.labels AS able,
-                       task.labels <@ w.labels AND w.id <> ALL(task.excluded_worker_ids) AS eligible
+                       task.labels <@ w.labels AND coalesce(w.quarantined_until > now(), false) AS quarantined,
+                       task.labels <@ w.labels AND w.id = ANY(task.excluded_worker_ids) AS excluded,
+                       task.labels <@ w.labels AND w.id <> ALL(task.excluded_worker_ids)
+                           AND coalesce(w.quarantined_until <= now(), true) AS eligible
                 FROM workers w, task WHERE w.ended_at IS NULL AND NOT w.draining AND w.lease_expires_at > now()
             )
             SELECT (SELECT count(*) FROM undone) AS "undone!",
@@ -56,6 +63,8 @@ impl Store {
                    (SELECT count(*) FROM live WHERE able) AS "able_workers!",
                    (SELECT array_to_string(labels, ' ') FROM task) AS "labels!",
                    (SELECT slot = 'waiting' FROM task) AS "wants_slot!",
+                   (SELECT count(*) FROM live WHERE quarantined) AS "quarantined_workers!",
+                   (SELECT count(*) FROM live WHERE excluded AND NOT quarantined) AS "excluded_workers!",
                    (SELECT count(*) FROM live WHERE eligible) AS "eligible_workers!",
                    (SELECT coalesce(sum(free), 0)::bigint FROM live WHERE eligible) AS "free_slots!",
                    (SELECT count(*) FROM (
@@ -104,8 +113,13 @@ impl WaitingFacts {
             "a worker: none is alive".to_owned()
         } else if self.able_workers == 0 {
             format!("a worker that offers {}: none does", self.labels)
+        } else if self.able_workers == self.quarantined_workers {
+            "a worker: every one that may take it is in quarantine".to_owned()
         } else if self.eligible_workers == 0 {
-            "a worker other than those that lost it".to_owned()
+            "a worker other than those that failed it; the least bad of them takes it if none comes"
+                .to_owned()
+        } else if self.free_slots <= 0 && self.excluded_workers > 0 {
+            format!("a free slot of a worker that has not failed it{}", place(self.ahead))
         } else if self.free_slots <= 0 {
             format!("a free slot{}", place(self.ahead))
         } else {
@@ -136,6 +150,8 @@ mod tests {
             able_workers: 1,
             labels: "gpu".to_owned(),
             wants_slot: false,
+            quarantined_workers: 0,
+            excluded_workers: 0,
             eligible_workers: 1,
             free_slots: 0,
             ahead: 4,
@@ -147,6 +163,8 @@ mod tests {
         let queued = |facts: WaitingFacts| facts.words(TaskStatus::Queued, None);
         assert_eq!(queued(facts()), "a free slot, behind 4 other tasks");
         assert_eq!(queued(WaitingFacts { live_workers: 0, ..facts() }), "a worker: none is alive");
+        let quarantined = WaitingFacts { quarantined_workers: 1, eligible_workers: 0, ..facts() };
+        assert_eq!(queued(quarantined), "a worker: every one that may take it is in quarantine");
         assert_eq!(
             queued(WaitingFacts { able_workers: 0, ..facts() }),
             "a worker that offers gpu: none does"
@@ -158,8 +176,10 @@ mod tests {
         );
         assert_eq!(
             queued(WaitingFacts { eligible_workers: 0, ..facts() }),
-            "a worker other than those that lost it"
+            "a worker other than those that failed it; the least bad of them takes it if none comes"
         );
+        let preferred = queued(WaitingFacts { excluded_workers: 1, ahead: 0, ..facts() });
+        assert_eq!(preferred, "a free slot of a worker that has not failed it, as the next in line");
         let blocked = WaitingFacts { undone: 2, undone_name: Some("build".to_owned()), ..facts() };
         assert_eq!(blocked.words(TaskStatus::Pending, None), "2 tasks to be done, \"build\" among them");
     }
