@@ -13,6 +13,7 @@ mod hidden;
 mod ids;
 mod labels;
 mod limits;
+mod owner;
 mod overview;
 mod retry;
 mod schedule;
@@ -34,6 +35,7 @@ pub use hidden::is_hidden;
 pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
+pub use owner::{OwnerChanges, OwnerSettings};
 pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use retry::RetryPolicy;
 pub use schedule::{
