@@ -1,7 +1,7 @@
 # Thin: what each target does is in scripts/ and in the makima binary. Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines lint bench up sqlx
+.PHONY: help setup demo test test-engines lint bench chaos up sqlx
 
 # Queries are checked against .sqlx when something is compiled: no build needs a database.
 export SQLX_OFFLINE := true
@@ -38,6 +38,10 @@ lint: ## check format, clippy and documentation
 bench: setup ## measure latency and throughput beside this machine's floor
 	$(CARGO) build --release --locked -p makima-cli -p makima-bench
 	$(TARGET_DIR)/release/makima-bench --makima $(TARGET_DIR)/release/makima $(ARGS)
+
+chaos: setup ## break everything at random and judge the invariants: make chaos FAULTS=200 SEED=7
+	$(CARGO) build --locked -p makima-cli -p makima-chaos
+	$(TARGET_DIR)/debug/makima-chaos --faults $(or $(FAULTS),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 up: setup ## run everything on this machine: make up ARGS="--workers 2"
 	$(CARGO) build --release --locked -p makima-cli

@@ -4,6 +4,7 @@
 
 mod agent;
 mod bulk;
+mod changes;
 mod checkpoint;
 mod dependency;
 mod event;
@@ -12,6 +13,7 @@ mod hidden;
 mod ids;
 mod labels;
 mod limits;
+mod owner;
 mod overview;
 mod retry;
 mod schedule;
@@ -24,6 +26,7 @@ mod worker;
 
 pub use agent::Agent;
 pub use bulk::BulkSubmission;
+pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
@@ -32,6 +35,7 @@ pub use hidden::is_hidden;
 pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
+pub use owner::{OwnerChanges, OwnerSettings};
 pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use retry::RetryPolicy;
 pub use schedule::{

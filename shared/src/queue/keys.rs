@@ -13,6 +13,7 @@
 //! | `:inbox:<worker>` | list | messages for one worker; expires a minute after the last |
 //! | `:alive:<worker>` | channel | nothing: its subscriber is a worker that lives |
 //! | `:wake` | list | calls for the leading scheduler; the newest 10,000 |
+//! | `:allowance:<owner>` | string | the time, in microseconds, at which an owner may submit a minute's worth again; gone then |
 //! | `:filled` | string | there since the last time that every queued task was entered; gone with the rest when Redis is wiped |
 //! | `:events:<task>` | channel | the number of a task's newest event |
 //!
