@@ -15,6 +15,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{ConnectOptions, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction};
+use tokio::time::timeout;
 use url::Url;
 
 /// How long a caller waits for a connection.
@@ -56,9 +57,23 @@ impl Pool {
         Self { connections, pooler: self.pooler }
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction, in a task of its own: who drops this future does not stop it half-way. sqlx 0.9.0 gives a
+    /// connection on whose BEGIN nobody waits any more back to the pool with the transaction open (sqlx issue 4393), and
+    /// what the next one writes there is confirmed and then lost.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        if self.pooler { self.connections.begin_with(PROLOGUE).await } else { self.connections.begin().await }
+        let pool = self.clone();
+        let begin = tokio::spawn(async move {
+            if pool.pooler {
+                pool.connections.begin_with(PROLOGUE).await
+            } else {
+                pool.connections.begin().await
+            }
+        });
+        // A pooler takes clients at once, and lets their first statement wait for a connection to the server.
+        let begun = timeout(self.connections.options().get_acquire_timeout(), begin).await;
+        begun
+            .map_err(|_elapsed| sqlx::Error::PoolTimedOut)?
+            .map_err(|_panicked| sqlx::Error::WorkerCrashed)?
     }
 
     /// Tells whether a pooler in transaction mode stands before PostgreSQL.

@@ -17,6 +17,7 @@ mod exclusions;
 mod fairness;
 mod fence;
 mod fixture;
+mod given_up;
 mod inbox;
 mod isolation;
 mod leader;
