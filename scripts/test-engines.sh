@@ -123,6 +123,7 @@ pool_mode = transaction
 default_pool_size = 4
 server_round_robin = 1
 server_idle_timeout = 1
+server_login_retry = 1
 max_client_conn = 500
 client_tls_sslmode = require
 client_tls_cert_file = $dir/here.pem
