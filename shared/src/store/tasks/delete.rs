@@ -151,11 +151,7 @@ async fn edges_delete_in_txn(txn: &mut PgConnection, task: TaskId) -> Result<(),
     Ok(())
 }
 
-async fn events_delete_in_txn(
-    txn: &mut PgConnection,
-    task: TaskId,
-    newest: i64,
-) -> Result<(), sqlx::Error> {
+async fn events_delete_in_txn(txn: &mut PgConnection, task: TaskId, newest: i64) -> Result<(), sqlx::Error> {
     if newest <= EVENTS_AT_ONCE {
         sqlx::query!("DELETE FROM task_events WHERE task_id = $1", task.uuid()).execute(txn).await?;
     } else {
