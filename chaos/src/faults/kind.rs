@@ -35,6 +35,8 @@ pub(crate) enum Scope {
     Redis,
     Postgres,
     Remote,
+    /// The machine has no time for the run. No fault of the plan's: it is watched.
+    Machine,
     /// Nothing may be late because of it.
     Nothing,
 }
