@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use makima_shared::domain::OwnerId;
+use makima_shared::store::Caller;
 use sha2::{Digest, Sha256};
 
 use crate::error::{ErrorCode, ErrorResponse};
@@ -22,21 +23,21 @@ type KeyDigest = [u8; 32];
 
 /// Keys that were found good within the last [`REMEMBER`], by their hash. A key that was refused is not remembered.
 #[derive(Debug, Default)]
-pub(crate) struct KeyCache(Mutex<HashMap<KeyDigest, (OwnerId, Instant)>>);
+pub(crate) struct KeyCache(Mutex<HashMap<KeyDigest, (Caller, Instant)>>);
 
 impl KeyCache {
-    fn get(&self, digest: &KeyDigest) -> Option<OwnerId> {
+    fn get(&self, digest: &KeyDigest) -> Option<Caller> {
         let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(digest).filter(|(_, since)| since.elapsed() < REMEMBER).map(|(owner, _)| *owner)
+        keys.get(digest).filter(|(_, since)| since.elapsed() < REMEMBER).map(|(caller, _)| *caller)
     }
 
-    fn put(&self, digest: KeyDigest, owner: OwnerId) {
+    fn put(&self, digest: KeyDigest, caller: Caller) {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= MAX_KEYS {
             keys.retain(|_, (_, since)| since.elapsed() < REMEMBER);
         }
         if keys.len() < MAX_KEYS {
-            keys.insert(digest, (owner, Instant::now()));
+            keys.insert(digest, (caller, Instant::now()));
         }
     }
 }
@@ -45,21 +46,41 @@ impl KeyCache {
 #[derive(Clone, Copy)]
 pub(crate) struct Owner(pub(crate) OwnerId);
 
+/// Who looks on: an owner, or an operator, who also sees how much the other owners have to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Viewer {
+    pub(crate) owner: OwnerId,
+    pub(crate) operator: bool,
+}
+
 impl FromRequestParts<AppState> for Owner {
     type Rejection = ErrorResponse;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
-        let refused = |message| ErrorResponse::new(ErrorCode::Unauthorized, message);
-        let key = bearer_key(parts).ok_or_else(|| refused("send a key: Authorization: Bearer <key>"))?;
-        let digest: KeyDigest = Sha256::digest(key.as_bytes()).into();
-        if let Some(owner) = state.keys.get(&digest) {
-            return Ok(Self(owner));
-        }
-        let caller = state.store.api_key_authenticate(key).await?;
-        let caller = caller.ok_or_else(|| refused("the key is unknown or was revoked"))?;
-        state.keys.put(digest, caller.owner_id);
-        Ok(Self(caller.owner_id))
+        authenticate(parts, state).await.map(|caller| Self(caller.owner_id))
     }
+}
+
+impl FromRequestParts<AppState> for Viewer {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
+        let caller = authenticate(parts, state).await?;
+        Ok(Self { owner: caller.owner_id, operator: caller.operator })
+    }
+}
+
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<Caller, ErrorResponse> {
+    let refused = |message| ErrorResponse::new(ErrorCode::Unauthorized, message);
+    let key = bearer_key(parts).ok_or_else(|| refused("send a key: Authorization: Bearer <key>"))?;
+    let digest: KeyDigest = Sha256::digest(key.as_bytes()).into();
+    if let Some(caller) = state.keys.get(&digest) {
+        return Ok(caller);
+    }
+    let caller = state.store.api_key_authenticate(key).await?;
+    let caller = caller.ok_or_else(|| refused("the key is unknown or was revoked"))?;
+    state.keys.put(digest, caller);
+    Ok(caller)
 }
 
 fn bearer_key(parts: &Parts) -> Option<&str> {

@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use makima_shared::domain::{FieldError, TaskId, WorkerId};
+use makima_shared::domain::{FieldError, ScheduleId, TaskId, WorkerId};
 use makima_shared::store::{StoreError, SubmitError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,8 @@ pub(crate) enum ErrorCode {
     Unauthorized,
     /// 404: the owner has no such task.
     TaskNotFound,
+    /// 404: the owner has no such schedule.
+    ScheduleNotFound,
     /// 404: there is no such worker.
     WorkerNotFound,
     /// 404: the task has no such checkpoint, or its patch has expired.
@@ -63,9 +65,11 @@ impl ErrorCode {
         match self {
             Self::InvalidId | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::TaskNotFound | Self::WorkerNotFound | Self::CheckpointNotFound | Self::NotFound => {
-                StatusCode::NOT_FOUND
-            }
+            Self::TaskNotFound
+            | Self::ScheduleNotFound
+            | Self::WorkerNotFound
+            | Self::CheckpointNotFound
+            | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::InvalidState | Self::IdempotencyMismatch => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -127,8 +131,22 @@ impl ErrorResponse {
         Self::new(ErrorCode::TaskNotFound, format!("there is no task {id}"))
     }
 
+    /// Answers alike for a schedule that does not exist and for another owner's.
+    pub(crate) fn schedule_not_found(id: ScheduleId) -> Self {
+        Self::new(ErrorCode::ScheduleNotFound, format!("there is no schedule {id}"))
+    }
+
     pub(crate) fn worker_not_found(id: WorkerId) -> Self {
         Self::new(ErrorCode::WorkerNotFound, format!("there is no worker {id}"))
+    }
+
+    /// Names the fields as parts of an outer one.
+    pub(crate) fn within(self, outer: &str) -> Self {
+        if self.0.fields.is_empty() {
+            return self;
+        }
+        let inner = |error: FieldError| FieldError::new(format!("{outer}.{}", error.field), error.problem);
+        Self::of_fields(self.0.code, self.0.fields.into_iter().map(inner).collect())
     }
 
     /// Logs an error that nobody foresaw, and answers with the id that it is logged under.

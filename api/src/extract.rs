@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use makima_shared::domain::{TaskId, WorkerId, is_hidden};
+use makima_shared::domain::{ScheduleId, TaskId, WorkerId, is_hidden};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -26,6 +26,10 @@ const MAX_PROBLEM_CHARS: usize = 200;
 #[derive(Clone, Copy)]
 pub(crate) struct TaskPath(pub(crate) TaskId);
 
+/// The schedule that the path names.
+#[derive(Clone, Copy)]
+pub(crate) struct SchedulePath(pub(crate) ScheduleId);
+
 /// The worker that the path names.
 #[derive(Clone, Copy)]
 pub(crate) struct WorkerPath(pub(crate) WorkerId);
@@ -35,6 +39,15 @@ pub(crate) struct WorkerPath(pub(crate) WorkerId);
 pub(crate) struct CheckpointPath(pub(crate) TaskId, pub(crate) i32);
 
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(unreadable_path)?;
+        read_id(&id).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
     type Rejection = ErrorResponse;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use makima_shared::domain::{Task, TaskId};
-use makima_shared::queue::{Queue, QueueError};
-use makima_shared::store::{Moved, ReadyTask};
+use makima_shared::domain::TaskId;
+use makima_shared::queue::{Queue, QueueError, WakeCall};
+use makima_shared::store::{AcceptedTask, Moved};
+use makima_shared::telemetry::names;
 use tokio_util::task::TaskTracker;
 
 /// How long a hint may take before it is given up.
@@ -25,33 +26,42 @@ impl Hints {
         Self { queue, tracker: TaskTracker::new() }
     }
 
-    /// Tells that a task that has just been submitted may be claimed.
-    pub(crate) fn task_ready(&self, task: &Task) {
-        let (queue, id) = (self.queue.clone(), task.id);
-        let ready = ReadyTask {
-            id,
-            priority: task.priority,
-            queued_at: task.created_at,
-            excluded_worker_ids: Vec::new(),
-        };
-        self.track(async move { give("ready", id, queue.ready_push(&[ready])).await });
+    /// Tells that tasks that have just been submitted may be claimed, or wait for a slot.
+    pub(crate) fn tasks_accepted(&self, tasks: Vec<AcceptedTask>) {
+        let wants_slots = tasks.iter().any(|task| task.waits_for_slot);
+        let ready: Vec<_> = tasks.into_iter().filter_map(|task| task.ready).collect();
+        let queue = self.queue.clone();
+        self.track(async move {
+            if !ready.is_empty() {
+                give("ready", queue.ready_push(&ready)).await;
+            }
+            if wants_slots {
+                give("wake", queue.scheduler_wake(WakeCall::Slots)).await;
+            }
+        });
     }
 
     /// Tells all whom it concerns that a task was stopped: its worker first, then dispatch, the scheduler and followers.
     pub(crate) fn task_stopped(&self, id: TaskId, moved: &Moved) {
         let queue = self.queue.clone();
-        let (held_by, epoch, sequence) = (moved.held_by, moved.epoch, moved.sequence);
+        let moved = moved.clone();
         self.track(async move {
             let worker = async {
-                if let Some(worker) = held_by {
-                    give("stop", id, queue.worker_stop(worker, id, epoch)).await;
+                if let Some(worker) = moved.held_by {
+                    give("stop", queue.worker_stop(worker, id, moved.epoch)).await;
+                }
+            };
+            let wake = async {
+                if moved.wakes_scheduler {
+                    give("wake", queue.scheduler_wake(WakeCall::Settle)).await;
+                    give("wake", queue.scheduler_wake(WakeCall::Slots)).await;
                 }
             };
             tokio::join!(
                 worker,
-                give("remove", id, queue.ready_remove(id)),
-                give("wake", id, queue.scheduler_wake(id)),
-                give("announce", id, queue.events_announce(id, sequence)),
+                wake,
+                give("remove", queue.ready_remove(id, moved.owner_id, &moved.labels)),
+                give("announce", queue.events_announce(id, moved.sequence)),
             );
         });
     }
@@ -68,12 +78,12 @@ impl Hints {
     }
 }
 
-async fn give(hint: &'static str, task: TaskId, work: impl Future<Output = Result<(), QueueError>>) {
+async fn give(hint: &'static str, work: impl Future<Output = Result<(), QueueError>>) {
     let problem = match tokio::time::timeout(PATIENCE, work).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "Redis did not answer".to_owned(),
     };
-    metrics::counter!("makima_hints_lost_total").increment(1);
-    tracing::warn!(task.id = %task, hint, problem, "a hint was lost; the scheduler makes up for it");
+    metrics::counter!(names::HINTS_LOST).increment(1);
+    tracing::warn!(hint, problem, "a hint was lost; the scheduler makes up for it");
 }

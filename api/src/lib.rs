@@ -10,16 +10,20 @@
 mod auth;
 mod buffers;
 mod error;
+mod exporter;
 mod extract;
+mod fleet;
 mod hints;
 mod observe;
 mod openapi;
+mod requests;
 mod routes;
 mod server;
 mod shares;
 mod state;
 mod views;
 
+pub use exporter::export;
 pub use openapi::document;
 pub use routes::app;
 pub use server::{ApiError, run, serve};

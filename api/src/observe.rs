@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::{ErrorCode, ErrorResponse};
+use crate::requests;
 
 /// How long a request may take up to the head of its answer. What streams after it has no limit.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -21,7 +22,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let (status, latency) = (response.status(), started.elapsed());
     let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
     if status.is_server_error() {
@@ -29,25 +30,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     } else {
         tracing::debug!(%method, route, status = status.as_u16(), latency_ms, "request");
     }
-    let labels =
-        [("method", known(&method).to_owned()), ("route", route), ("status", status.as_str().to_owned())];
-    metrics::counter!("makima_http_requests_total", &labels).increment(1);
-    metrics::histogram!("makima_http_request_seconds", &labels[..2]).record(latency);
+    requests::count(&method, route, status, latency);
     response
-}
-
-/// Returns the method as a label: a client must not be able to invent labels.
-fn known(method: &axum::http::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
 }
 
 /// Ends a request that takes too long.

@@ -16,6 +16,7 @@ use crate::views::event::EndView;
     info(title = "makima", description = "A job-queue worker pool for coding agents."),
     tags(
         (name = "tasks", description = "Submit tasks, look at them, follow and stop them."),
+        (name = "schedules", description = "Tasks that are submitted again and again, by cron."),
         (name = "workers", description = "The fleet."),
         (name = "service", description = "How the process itself does.")
     ),

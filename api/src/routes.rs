@@ -3,6 +3,8 @@
 #![allow(unused_qualifications, reason = "the code that utoipa writes for parameters names them twice")]
 
 mod checkpoints;
+mod overview;
+mod schedules;
 mod service;
 mod tasks;
 mod workers;
@@ -22,6 +24,8 @@ use crate::observe;
 use crate::openapi::Frame;
 use crate::state::AppState;
 
+pub(crate) use service::{healthz, metrics_answer};
+
 /// Returns all routes with their descriptions.
 pub(crate) fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Frame::openapi())
@@ -33,8 +37,11 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::stream::stream))
         .routes(routes!(checkpoints::list))
         .routes(routes!(checkpoints::patch))
+        .routes(routes!(schedules::create::create, schedules::list::list))
+        .routes(routes!(schedules::show::show, schedules::delete::delete))
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
+        .routes(routes!(overview::overview))
         .routes(routes!(service::healthz))
         .routes(routes!(service::readyz))
         .routes(routes!(service::metrics))
@@ -55,7 +62,7 @@ pub fn app(state: AppState) -> Router {
         .with_state(state)
 }
 
-async fn unknown_route(uri: Uri) -> ErrorResponse {
+pub(crate) async fn unknown_route(uri: Uri) -> ErrorResponse {
     let path: String = uri.path().chars().take(200).collect();
     ErrorResponse::new(ErrorCode::NotFound, format!("there is no {path}; /docs lists what there is"))
 }

@@ -13,6 +13,7 @@ mod stall;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use makima_shared::config::ApiConfig;
 use makima_shared::queue::Queue;
 use makima_shared::store::Store;
@@ -78,14 +79,19 @@ pub async fn serve(listener: TcpListener, state: AppState) -> Result<(), ApiErro
     state.start_background();
     let hints = state.hints.clone();
     let shutdown = state.shutdown.clone();
-    let server = connections::serve(listener, app(state), Limits::of_process(), shutdown.clone());
+    serve_app(listener, app(state), shutdown).await;
+    hints.finish().await;
+    tracing::info!(%address, "the API has stopped");
+    Ok(())
+}
+
+/// Serves any routes on a listener, within the limits of the process, until the token is cancelled.
+pub(crate) async fn serve_app(listener: TcpListener, app: Router, shutdown: CancellationToken) {
+    let server = connections::serve(listener, app, Limits::of_process(), shutdown.clone());
     tokio::select! {
         () = server => {}
         () = out_of_patience(&shutdown) => tracing::warn!("requests that were still under way were cut off"),
     }
-    hints.finish().await;
-    tracing::info!(%address, "the API has stopped");
-    Ok(())
 }
 
 async fn out_of_patience(shutdown: &CancellationToken) {

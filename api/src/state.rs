@@ -1,7 +1,6 @@
 //! What every route works with. Clones share everything.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use makima_shared::domain::SubmissionPolicy;
 use makima_shared::queue::{LiveEvents, Queue};
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::KeyCache;
 use crate::buffers::Buffers;
+use crate::fleet::Fleet;
 use crate::hints::Hints;
 use crate::shares::Shares;
 
@@ -19,8 +19,6 @@ use crate::shares::Shares;
 pub(crate) const MAX_STREAMS: usize = 256;
 /// How many of them to one owner.
 pub(crate) const MAX_STREAMS_OF_OWNER: usize = 64;
-/// How often the recorded histograms are folded, scraped or not.
-const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
 /// What every route works with.
 #[derive(Clone)]
@@ -31,6 +29,7 @@ pub struct AppState {
     pub(crate) live: LiveEvents,
     pub(crate) policy: SubmissionPolicy,
     pub(crate) keys: Arc<KeyCache>,
+    pub(crate) fleet: Fleet,
     pub(crate) streams: Shares,
     pub(crate) buffers: Buffers,
     pub(crate) metrics: PrometheusHandle,
@@ -55,6 +54,7 @@ impl AppState {
             queue,
             policy,
             keys: Arc::default(),
+            fleet: Fleet::default(),
             streams: Shares::new(MAX_STREAMS, MAX_STREAMS_OF_OWNER),
             buffers: Buffers::default(),
             metrics: telemetry::init_metrics()?,
@@ -67,11 +67,6 @@ impl AppState {
         let (live, shutdown) = (self.live.clone(), self.shutdown.clone());
         self.hints.track(async move { live.run(shutdown).await });
         let (metrics, shutdown) = (self.metrics.clone(), self.shutdown.clone());
-        self.hints.track(async move {
-            let mut period = tokio::time::interval(UPKEEP_PERIOD);
-            while shutdown.run_until_cancelled(period.tick()).await.is_some() {
-                metrics.run_upkeep();
-            }
-        });
+        self.hints.track(telemetry::keep_metrics(metrics, shutdown));
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod event;
 pub(crate) mod output;
+pub(crate) mod schedule;
 pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod worker;

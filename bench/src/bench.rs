@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use makima_shared::domain::{Agent, CompletionAction, TaskSubmission};
+use makima_shared::domain::{Agent, TaskSubmission};
 
 use crate::client::Api;
 use crate::options::Options;
@@ -22,23 +22,11 @@ pub(crate) struct Bench<'a> {
 impl Bench<'_> {
     /// Returns a task with nothing but an agent: no dependencies, no push, no retry.
     pub(crate) fn task(&self, argv: Vec<String>) -> TaskSubmission {
+        let repository = self.repository.display().to_string();
+        let agent = Agent::Command { argv };
         TaskSubmission {
-            name: "bench".to_owned(),
-            plan: "Take no time.".to_owned(),
-            description: None,
-            repository_url: self.repository.display().to_string(),
-            base_branch: None,
-            target_branch: None,
-            agent: Agent::Command { argv },
-            priority: None,
-            depends_on: Vec::new(),
-            parent_task_id: None,
             max_retries: Some(0),
-            timeout_secs: None,
-            checkpoint_interval_secs: None,
-            run_at: None,
-            env: Default::default(),
-            completion_action: CompletionAction::None,
+            ..TaskSubmission::new("bench".to_owned(), "Take no time.".to_owned(), repository, agent)
         }
     }
 

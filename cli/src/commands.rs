@@ -9,10 +9,12 @@ mod logs;
 mod migrate;
 mod run;
 mod scheduler;
+mod schedules;
 mod services;
 mod show;
 mod stop;
 mod tasks;
+mod top;
 mod up;
 mod wait;
 mod worker;
@@ -54,8 +56,12 @@ enum Command {
     Stop(stop::StopArgs),
     /// List a task's checkpoints, or print the work that one of them saved
     Checkpoints(checkpoints::CheckpointsArgs),
+    /// List schedules, make and delete them: tasks that are submitted again and again, by cron
+    Schedules(schedules::SchedulesArgs),
     /// List the workers
     Workers(workers::WorkersArgs),
+    /// Watch queue, owners, workers and running tasks
+    Top(top::TopArgs),
 
     /// Run the HTTP API
     Api(api::ApiArgs),
@@ -104,7 +110,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Wait(args) => on_one_thread(wait::run(args)),
         Command::Stop(args) => on_one_thread(stop::run(args)),
         Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),
+        Command::Schedules(args) => on_one_thread(schedules::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
+        Command::Top(args) => on_one_thread(top::run(args)),
     }
 }
 
@@ -136,5 +144,23 @@ mod tests {
     #[test]
     fn the_command_line_has_no_contradictions() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_task_is_given_in_words_or_as_a_file_and_a_schedule_has_one() {
+        let taken = |line: &str| {
+            let words = line.replace("WORDS", "--repo r --agent-cmd c plan");
+            CommandLine::try_parse_from(words.split(' ')).is_ok()
+        };
+        for start in ["makima run", "makima schedules add --cron @daily"] {
+            for task in ["WORDS", "--task f"] {
+                assert!(taken(&format!("{start} {task}")), "{start} {task}");
+            }
+            for task in ["plan", "--repo r plan", "--task f WORDS", "--task f --priority 1"] {
+                assert!(!taken(&format!("{start} {task}")), "{start} {task}");
+            }
+        }
+        assert!(taken("makima schedules") && taken("makima schedules --limit 5"));
+        assert!(!taken("makima schedules add WORDS") && !taken("makima schedules --limit 5 show 1a2b"));
     }
 }

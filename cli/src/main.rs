@@ -7,11 +7,13 @@ mod client;
 mod commands;
 mod demo;
 mod directories;
+mod exporter;
 mod failure;
 mod render;
 mod role;
 mod services;
 mod settings;
+mod top;
 mod up;
 mod watch;
 

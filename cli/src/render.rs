@@ -4,12 +4,15 @@
 //! output) is shown without its escape sequences, colours included, and without hidden characters, so that it can neither
 //! steer the terminal nor look like what it is not.
 
+mod blocks;
 mod detail;
 mod event;
 mod lists;
+mod schedules;
 mod table;
 mod text;
 mod time;
+mod top;
 
 use std::io::IsTerminal;
 
@@ -19,7 +22,9 @@ use makima_shared::domain::TaskStatus;
 pub(crate) use detail::task_detail;
 pub(crate) use event::{EventLine, event_line, output_line};
 pub(crate) use lists::{checkpoint_table, task_table, worker_table};
+pub(crate) use schedules::{next_due, schedule_detail, schedule_table};
 pub(crate) use text::{json, json_line, one_line, plain};
+pub(crate) use top::{Rates, Size, TopView, top_frame};
 
 /// Whether and where colours are on.
 #[derive(Clone, Copy, Debug)]

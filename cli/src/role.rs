@@ -30,8 +30,8 @@ pub(crate) struct RoleContext {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Reads the configuration, sets up logs and opens the servers, which may be down yet. To be called in a runtime.
-pub(crate) fn prepare(
+/// Reads the configuration, sets up logs and opens the servers, which may be down yet.
+pub(crate) async fn prepare(
     name: &'static str,
     source: &ConfigSource,
     exit_with_parent: bool,
@@ -44,6 +44,7 @@ pub(crate) fn prepare(
     let store = Store::open(&config.database.url, config.database.max_connections, &application)?;
     let queue = Queue::open(&config.redis.url, &config.redis.prefix)?;
     let shutdown = shutdown::on_signals(exit_with_parent)?;
+    shutdown.run_until_cancelled(store.check_pooler()).await.transpose()?;
     tracing::info!(role = name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starts");
     tokio::spawn(say_who_is_missing(store.clone(), queue.clone(), shutdown.clone()));
     Ok(RoleContext { config, store, queue, shutdown })

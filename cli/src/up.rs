@@ -17,9 +17,11 @@ mod ready;
 mod role_process;
 mod setup;
 mod supervisor;
+mod targets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use makima_shared::config::{Config, LogConfig};
@@ -37,6 +39,7 @@ use log_lines::LogLines;
 use role_process::RoleProcess;
 use setup::Foundation;
 use supervisor::Supervisor;
+use targets::Targets;
 
 /// What to run, and where.
 #[derive(Clone)]
@@ -78,10 +81,11 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<ExitCode> {
         () = ending.asked() => return Ok(failure::ended_by(Signal::SIGINT)),
     };
     let Foundation { services, store, client_file, listen } = laid?;
-    let role = |name: &str| RoleProcess::new(name, &options, &source, &services, listen);
+    let targets = Targets::new(&options.data_dir, &source, &config, listen).map(Arc::new);
+    let role = |name: &str| RoleProcess::new(name, &options, &source, &services, listen, targets.as_ref());
     let others = ["api", "scheduler"].map(role).map(|role| Supervisor::spawn(role, lines.clone()));
     let workers = (1..=options.workers).map(|number| {
-        let role = RoleProcess::worker(number, &options, &source, &services, &config);
+        let role = RoleProcess::worker(number, &options, &source, &services, &config, targets.as_ref());
         Supervisor::spawn(role, lines.clone())
     });
     let (others, workers) = (others.into(), workers.collect());
@@ -91,6 +95,9 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<ExitCode> {
     let ready = async {
         ready::wait(&client, &store, &stack.workers, &lines).await;
         store.close().await;
+        if let Some(targets) = &targets {
+            lines.say(&format!("metrics of all roles: listed in {}", targets.file().display())).await;
+        }
         lines.say(&ready_words(&options, &config, &client_file.url)).await;
         std::future::pending::<()>().await;
     };

@@ -4,30 +4,58 @@ use std::future::Future;
 use std::time::Duration;
 
 use makima_shared::store::LeaderProof;
+use makima_shared::telemetry::names;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
-use crate::tasks::{fail_blocked, prune_patches, relax_exclusions, release, requeue_lost, rescue};
-use crate::{Context, wake};
+use crate::tasks::{
+    end_silent, fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, quarantine,
+    recount, relax_exclusions, release, requeue_lost, requeue_wiped, rescue, run_schedules,
+};
+use crate::{Context, measure, wake};
 
-/// How often expired patches are looked for.
+/// How often all queued tasks are looked for in Redis, not only the newest.
+const REQUEUE_ALL_PERIOD: Duration = Duration::from_secs(15);
+/// How often what a version before this one wrote is looked for.
+const RECOUNT_PERIOD: Duration = Duration::from_secs(15);
+/// How often expired patches and the ends of histories are looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Runs everything until the term ends. Asks for the proof of leadership, because none of it is for two at once.
 pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &CancellationToken) {
     let sweep = context.config.sweep;
-    let ended = Notify::new();
+    let signals = &context.signals;
+    let due = Alarm::new();
+    let broken = end_silent::Broken::default();
     tokio::join!(
-        wake::run(context, &ended, term),
-        periodically("release", sweep, None, term, || release::run_once(context, None)),
-        periodically("fail_blocked", sweep, Some(&ended), term, || fail_blocked::run_once(context)),
-        periodically("rescue", sweep / 2, None, term, || rescue::run_once(context)),
-        periodically("requeue_lost", sweep * 2, None, term, || requeue_lost::run_once(context)),
+        wake::run(context, term),
+        measure::run(context, term),
+        periodically("release", sweep, Some(&signals.release), term, || release::run_once(context)),
+        periodically("fail_blocked", sweep, Some(&signals.fail_blocked), term, || fail_blocked::run_once(
+            context
+        )),
+        periodically("give_slots", sweep, Some(&signals.give_slots), term, || give_slots::run_once(context)),
+        periodically("promote_due", sweep / 4, None, term, || promote_due::run_once(context)),
+        periodically("end_silent", end_silent::PERIOD, None, term, || end_silent::run_once(context, &broken)),
+        periodically("rescue", sweep / 2, Some(&signals.rescue), term, || rescue::run_once(context)),
+        periodically("requeue_wiped", sweep / 2, None, term, || requeue_wiped::run_once(context)),
+        periodically("requeue_recent", sweep * 2, None, term, || requeue_lost::recent(context)),
+        periodically("requeue_all", REQUEUE_ALL_PERIOD, None, term, || requeue_lost::all(context)),
+        periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
+        periodically("quarantine", sweep, None, term, || quarantine::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
+        due.run(term),
+        periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(
+            context, &due
+        )),
+        periodically("prune_schedule_runs", PRUNE_PERIOD, None, term, || prune_schedule_runs::run_once(
+            context
+        )),
     );
 }
 
@@ -48,7 +76,7 @@ async fn periodically<F>(
             () = term.cancelled() => return,
             outcome = run_once() => outcome,
         };
-        metrics::histogram!("makima_reconcile_seconds", "reconciler" => name)
+        metrics::histogram!(names::RECONCILE_SECONDS, "reconciler" => name)
             .record(begun.elapsed().as_secs_f64());
         if note(name, &outcome) {
             continue;
@@ -71,8 +99,7 @@ async fn periodically<F>(
 fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
     match outcome {
         Ok(report) => {
-            metrics::counter!("makima_reconciled_total", "reconciler" => name)
-                .increment(report.changed as u64);
+            metrics::counter!(names::RECONCILED, "reconciler" => name).increment(report.changed as u64);
             if report.changed > 0 {
                 info!(reconciler = name, changed = report.changed, "reconciled");
             } else {
@@ -81,7 +108,7 @@ fn note(name: &'static str, outcome: &Result<Report, ReconcileError>) -> bool {
             report.more
         }
         Err(error) => {
-            metrics::counter!("makima_reconcile_errors_total", "reconciler" => name).increment(1);
+            metrics::counter!(names::RECONCILE_ERRORS, "reconciler" => name).increment(1);
             warn!(
                 reconciler = name,
                 error = error as &dyn std::error::Error,

@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use makima_shared::store::{LeaderProof, StoreError, answered};
+use makima_shared::telemetry::names;
 
 use crate::{Context, driver};
 
@@ -15,6 +16,7 @@ const DUTY: &str = "scheduler";
 /// Stands for the lead, and leads while it has it, until the token is cancelled.
 pub(crate) async fn run(context: &Context, shutdown: &CancellationToken) {
     let me = Uuid::now_v7();
+    metrics::gauge!(names::LEADER).set(0);
     while !shutdown.is_cancelled() {
         let asked = Instant::now();
         match acquire(context, me).await {
@@ -39,8 +41,10 @@ async fn acquire(context: &Context, me: Uuid) -> Result<Option<LeaderProof>, Sto
 /// Runs the reconcilers for as long as the lead is renewed in time, counted from before each request was sent.
 async fn lead(context: &Context, me: Uuid, proof: LeaderProof, asked: Instant, shutdown: &CancellationToken) {
     info!(scheduler.id = %me, "leading");
+    metrics::gauge!(names::LEADER).set(1);
     let term = shutdown.child_token();
     tokio::join!(driver::run(context, &proof, &term), keep(context, me, asked, &term));
+    metrics::gauge!(names::LEADER).set(0);
     info!(scheduler.id = %me, "no longer leading");
 }
 

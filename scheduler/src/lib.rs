@@ -7,15 +7,21 @@
 //!
 //! **Architecture invariant.** No HTTP, no git, no child process.
 
+mod alarm;
 mod driver;
 mod leader;
+mod measure;
 mod report;
+mod signals;
 mod tasks;
 mod wake;
+
+use std::sync::Arc;
 
 use makima_shared::config::SchedulerConfig;
 use makima_shared::queue::Queue;
 use makima_shared::store::Store;
+use signals::Signals;
 use tokio_util::sync::CancellationToken;
 
 /// What every reconciler works with.
@@ -24,10 +30,11 @@ struct Context {
     store: Store,
     queue: Queue,
     config: SchedulerConfig,
+    signals: Arc<Signals>,
 }
 
 /// Runs a scheduler until the token is cancelled. PostgreSQL and Redis may come and go meanwhile.
 pub async fn run(config: SchedulerConfig, store: Store, queue: Queue, shutdown: CancellationToken) {
-    let context = Context { store, queue, config };
+    let context = Context { store, queue, config, signals: Arc::default() };
     leader::run(&context, &shutdown).await;
 }

@@ -3,7 +3,7 @@
 use makima_shared::store::StoreError;
 
 /// How much one run of a reconciler changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
     /// How many rows or entries it changed.
     pub(crate) changed: usize,

@@ -30,6 +30,8 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// For workers.
     pub worker: WorkerConfig,
+    /// For schedulers and workers.
+    pub metrics: MetricsConfig,
     /// For every role.
     pub log: LogConfig,
 }
@@ -89,6 +91,8 @@ pub struct SchedulerConfig {
     pub sweep: Duration,
     /// How long a task waits for a worker that it does not exclude.
     pub exclusion_grace: Duration,
+    /// How long a worker gets no tasks that has failed too many; not at all if zero.
+    pub quarantine: Duration,
     /// How long a lost task rests.
     pub retry: RetryPolicy,
 }
@@ -100,6 +104,8 @@ pub struct WorkerConfig {
     pub name: String,
     /// How many tasks it runs at once.
     pub slots: u32,
+    /// What it offers to tasks that ask for it.
+    pub labels: Vec<String>,
     /// Where repository copies and workspaces lie.
     pub data_dir: PathBuf,
     /// How long the worker holds its tasks without a beat.
@@ -120,6 +126,13 @@ pub struct WorkerConfig {
     pub allow_local_repositories: bool,
     /// How long a failed task rests.
     pub retry: RetryPolicy,
+}
+
+/// For the roles that serve nothing else over HTTP.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// The address to show metrics on; none if nobody shall see them.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The form of log lines.
@@ -166,6 +179,7 @@ impl Config {
                 lease: read.millis("scheduler.lease_ms"),
                 sweep: read.millis("scheduler.sweep_ms"),
                 exclusion_grace: read.millis("scheduler.exclusion_grace_ms"),
+                quarantine: read.millis("scheduler.quarantine_ms"),
                 retry,
             },
             worker: WorkerConfig {
@@ -178,10 +192,12 @@ impl Config {
                 max_output_bytes: read.number("worker.max_output_bytes"),
                 max_patch_bytes: read.number("checkpoint.max_patch_bytes"),
                 keep_patches: Duration::from_secs(read.number::<u64>("checkpoint.keep_days") * 24 * 3600),
+                labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
                 allow_local_repositories,
                 retry,
             },
+            metrics: MetricsConfig { listen: read.optional_address("metrics.listen") },
             log: LogConfig { format: read.log_format("log.format"), filter: read.text("log.filter") },
         };
         read.require(

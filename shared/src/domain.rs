@@ -3,27 +3,43 @@
 //! Pure data and rules. Nothing here performs input or output.
 
 mod agent;
+mod bulk;
 mod checkpoint;
+mod dependency;
 mod event;
 mod git_names;
 mod hidden;
 mod ids;
+mod labels;
+mod limits;
+mod overview;
 mod retry;
+mod schedule;
 mod status;
+mod streak;
 mod submission;
 mod task;
 mod transition;
 mod worker;
 
 pub use agent::Agent;
+pub use bulk::BulkSubmission;
 pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
+pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};
 pub use hidden::is_hidden;
-pub use ids::{ApiKeyId, Epoch, OwnerId, TaskId, WorkerId};
+pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
+pub use labels::{MAX_LABELS, is_label, sorted_labels};
+pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
+pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use retry::RetryPolicy;
+pub use schedule::{
+    DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,
+    ScheduleSummary,
+};
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};
 pub use task::{Attempt, AttemptOutcome, ClaimedTask, CompletionAction, DependencyState, Task, TaskSummary};
 pub use transition::{AttemptEnd, Failure, Reason, TaskResult, Transition};
-pub use worker::{NewWorker, Worker};
+pub use worker::{NewWorker, Quarantine, Worker};

@@ -3,21 +3,31 @@
 //! It gives what a table is slow at: ordered dispatch, instant wake-ups, control messages, and word of new events.
 //! Atomic actions are Lua scripts, one file each, in `lua/`; key names come from [`keys`] alone.
 
+mod address;
+mod connection;
+mod departure;
 mod dispatch;
 mod inbox;
 pub mod keys;
 mod live;
+mod presence;
 mod wake;
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client};
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
 
+use crate::telemetry::names;
+pub use address::RedisUrlError;
+pub(crate) use address::clients;
+use connection::Connection;
+pub use dispatch::MAX_CLAIM;
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
-pub use wake::WakeCalls;
+pub use presence::Presence;
+pub use wake::{WakeCall, WakeCalls};
 
 /// How long Redis may take to answer before the hint is given up.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -25,40 +35,39 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The queue: one shared connection to Redis that mends itself. Clones share it.
 #[derive(Clone)]
 pub struct Queue {
-    client: Client,
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
 }
 
 /// Redis did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis is unavailable")]
-pub struct QueueError(#[from] redis::RedisError);
+pub struct QueueError(#[source] redis::RedisError);
+
+impl From<redis::RedisError> for QueueError {
+    fn from(error: redis::RedisError) -> Self {
+        metrics::counter!(names::QUEUE_ERRORS).increment(1);
+        Self(error)
+    }
+}
 
 impl Queue {
     /// Opens the queue. The connection is made when it is needed, so Redis may still be down.
     ///
     /// # Errors
-    /// The URL cannot be read.
-    pub fn open(url: &str, prefix: &str) -> Result<Self, QueueError> {
-        let client = Client::open(url)?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(500))
-            .set_number_of_retries(1);
-        let connection = client.get_connection_manager_lazy(config)?;
-        Ok(Self { client, connection, keys: Keys::new(prefix) })
+    /// The URL cannot be used.
+    pub fn open(url: &str, prefix: &str) -> Result<Self, RedisUrlError> {
+        let keys = Keys::new(prefix);
+        let connection = Connection::open(clients(url)?, keys.root()).map_err(RedisUrlError::Unreadable)?;
+        Ok(Self { connection, keys })
     }
 
-    /// Asks Redis for a sign of life.
+    /// Asks the Redis that holds the queue for a sign of life.
     ///
     /// # Errors
     /// There is none.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        let mut connection = self.connection.clone();
-        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        self.connection.client().await?;
         Ok(())
     }
 
@@ -67,6 +76,7 @@ impl Queue {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(block + RESPONSE_TIMEOUT));
-        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+        let client = self.connection.client().await?;
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 }

@@ -9,24 +9,39 @@ mod attempts;
 mod checkpoints;
 mod events;
 mod leader;
+mod migrate;
+mod overview;
 mod owners;
+mod pool;
+mod pooler;
+mod quarantine;
+mod schedules;
+mod silence;
 mod tasks;
 mod workers;
 
-use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+
+use crate::telemetry::names;
 
 pub use api_keys::Caller;
 pub use attempts::{HeldAttempt, OpenAttempt};
 pub use checkpoints::CheckpointWritten;
 pub use leader::LeaderProof;
+pub use overview::{FleetLoad, rest_after};
+use pool::Pool;
+pub use pooler::PoolerError;
+pub use quarantine::QuarantinedWorker;
+pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
+pub use silence::WorkerBeat;
 pub use tasks::{
-    Applied, LostAttempt, Moved, ReadyTask, SubmitError, Submitted, TaskFilter, TaskPage, WaitingFacts,
+    AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
+    Submitted, TaskFilter, TaskPage, WaitingFacts,
 };
+pub use workers::Renewal;
 
 /// The schema's migrations, part of the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -34,7 +49,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// The store: a pool of connections to PostgreSQL. Clones share the pool.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// Whether an attempt's write was taken.
@@ -52,7 +67,7 @@ impl<T> Fenced<T> {
         match value {
             Some(value) => Self::Accepted(value),
             None => {
-                metrics::counter!("makima_stale_writes_total").increment(1);
+                metrics::counter!(names::STALE_WRITES).increment(1);
                 Self::Stale
             }
         }
@@ -76,7 +91,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_passing(&error) { Self::Unavailable(error) } else { Self::Database(error) }
+        let passing = is_passing(&error);
+        let kind = if passing { "unavailable" } else { "refused" };
+        metrics::counter!(names::STORE_ERRORS, "kind" => kind).increment(1);
+        if passing { Self::Unavailable(error) } else { Self::Database(error) }
     }
 }
 
@@ -111,9 +129,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Those of the call, and [`StoreError::Unavailable`] when no answer came. Whether a write was carried out is then not
 /// known.
 pub async fn answered<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(ANSWER_LIMIT, call).await.unwrap_or_else(|_elapsed| {
-        Err(StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-    })
+    tokio::time::timeout(ANSWER_LIMIT, call)
+        .await
+        .unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()))
 }
 
 impl Store {
@@ -122,36 +140,19 @@ impl Store {
     /// # Errors
     /// The URL cannot be read.
     pub fn open(url: &str, max_connections: u32, application: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name(application)
-            .disable_statement_logging()
-            .options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(3))
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool: Pool::open(url, max_connections, application)? })
     }
 
     /// Wraps a pool that stands already.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool: pool.into() }
     }
 
     /// Returns a store over a pool of its own that gives up after `patience` when there is no connection to be had.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
-        let options = self.pool.options().clone().acquire_timeout(patience);
-        Self { pool: options.connect_lazy_with(self.pool.connect_options().as_ref().clone()) }
-    }
-
-    /// Brings the schema up to date.
-    ///
-    /// # Errors
-    /// PostgreSQL is away, or a migration fails.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATOR.run(&self.pool).await.map_err(|error| StoreError::Migration(Box::new(error)))
+        Self { pool: self.pool.with_patience(patience) }
     }
 
     /// Asks PostgreSQL for a sign of life.

@@ -1,12 +1,17 @@
-//! Logs and metrics of a process. `docs/LOGGING.md` says what is logged where, and what never is.
+//! Logs and metrics of a process. `docs/LOGGING.md` says what is logged where, and what never is; `docs/METRICS.md` what
+//! is measured.
 
-use std::sync::{Mutex, PoisonError};
+pub mod names;
+pub mod record;
+mod recorder;
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::BuildError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::config::{LogConfig, LogFormat};
+
+pub use recorder::{init_metrics, keep_metrics, metrics_are_recorded};
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -41,18 +46,4 @@ pub fn init_logs(config: &LogConfig) -> Result<(), TelemetryError> {
             .try_init(),
     };
     result.map_err(|_taken| TelemetryError::AlreadySet)
-}
-
-/// Installs the metrics recorder of the process, once, and returns the handle that renders it for `/metrics`.
-///
-/// # Errors
-/// Another recorder is installed.
-pub fn init_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
-    let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = &*handle {
-        return Ok(handle.clone());
-    }
-    let installed = PrometheusBuilder::new().install_recorder().map_err(TelemetryError::Metrics)?;
-    Ok(handle.insert(installed).clone())
 }

@@ -18,16 +18,17 @@ mod threads;
 pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;
 
-use std::time::Duration;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
-use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, Transition};
+use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, TaskStatus, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
+use makima_shared::telemetry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::Context;
-use crate::hints;
 use crate::pool::Life;
 use crate::process::AgentEnd;
 
@@ -37,11 +38,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How an attempt ends.
 #[derive(Debug)]
-pub(crate) enum End {
+pub enum End {
     /// The agent ended well; this is what came of it.
     Completed(TaskResult),
     /// It failed.
     Failed(Failure),
+    /// The remote gave no answer, in these words.
+    Unreachable(String),
     /// The worker drains.
     HandedBack,
     /// Somebody else decided, or nobody may any more: there is nothing to tell.
@@ -52,14 +55,26 @@ impl End {
     pub(crate) fn failed(outcome: AttemptOutcome, code: &'static str, message: impl Into<String>) -> Self {
         Self::Failed(Failure::new(outcome, code, message))
     }
+
+    /// A failure of this worker: another one shall try next.
+    fn failed_here(
+        attempt: &Attempt<'_>,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
+    }
 }
 
-/// What the steps of an attempt share.
+/// A task that was claimed, and what the steps of its attempt share.
 #[derive(Clone, Copy)]
-pub(crate) struct Attempt<'a> {
+pub struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
+    /// When it was claimed.
+    begun: Instant,
 }
 
 impl Attempt<'_> {
@@ -71,6 +86,16 @@ impl Attempt<'_> {
         OpenAttempt { task_id: self.task.id, epoch: self.task.epoch }
     }
 
+    /// Counts the end that the store took.
+    fn count_end(&self, outcome: Option<AttemptOutcome>, to: TaskStatus) {
+        if let Some(outcome) = outcome {
+            telemetry::record::attempt_ended(self.begun, outcome);
+        }
+        if to == TaskStatus::Done {
+            self.life.tally.done();
+        }
+    }
+
     /// Waits until nothing more of this attempt may be written: it is over, or the lease is lost.
     pub(crate) async fn revoked(&self) {
         tokio::select! {
@@ -80,15 +105,16 @@ impl Attempt<'_> {
     }
 
     /// Makes a move of this attempt.
-    pub(crate) async fn transition(&self, transition: &Transition) -> Result<Fenced<Moved>, StoreError> {
-        let store = &self.context().store;
-        self.insist(|| async {
-            Ok(match store.task_transition(self.task.id, transition).await? {
-                Applied::Moved(moved) => Fenced::Accepted(moved),
-                Applied::Refused => Fenced::Stale,
-            })
+    pub(crate) async fn transition(&self, transition: Transition) -> Result<Fenced<Moved>, StoreError> {
+        let applied = tokio::select! {
+            biased;
+            () = self.revoked() => return Ok(Fenced::Stale),
+            applied = self.life.moves.apply(self.task.id, transition) => applied?,
+        };
+        Ok(match applied {
+            Applied::Moved(moved) => Fenced::Accepted(moved),
+            Applied::Refused => Fenced::Stale,
         })
-        .await
     }
 
     /// Asks the store until it answers. PostgreSQL being away is no reason to fail a task: the attempt waits for it, as
@@ -119,12 +145,28 @@ impl Attempt<'_> {
     }
 }
 
+/// What carries attempts out, up to their end, which it returns. The store is told by whoever asked.
+pub trait Runner: Send + Sync {
+    /// Carries one attempt out.
+    fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Pin<Box<dyn Future<Output = End> + Send + 'a>>;
+}
+
+/// Runs the agent that each task asks for, in a workspace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AgentRunner;
+
+impl Runner for AgentRunner {
+    fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Pin<Box<dyn Future<Output = End> + Send + 'a>> {
+        Box::pin(carry_out(attempt))
+    }
+}
+
 /// Carries an attempt out, to whatever end, and tells the store.
 pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
-    let attempt = Attempt { life, task, over };
+    let attempt = Attempt { life, task, over, begun: Instant::now() };
     async {
-        let end = carry_out(&attempt).await;
+        let end = life.context.runner.run(&attempt).await;
         conclude(&attempt, end).await;
     }
     .instrument(span)
@@ -161,11 +203,12 @@ fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
             Err(failure("AGENT_KILLED", format!("the agent was ended by signal {signal}")))
         }
         // Another machine may have the program.
-        AgentEnd::NotStarted { error } => Err(Failure {
-            outcome: AttemptOutcome::PreparationFailed,
-            exclude: Some(attempt.life.id),
-            ..failure(AgentEnd::NOT_STARTABLE, format!("the agent could not be started: {error}"))
-        }),
+        AgentEnd::NotStarted { error } => Err(Failure::of_worker(
+            attempt.life.id,
+            AttemptOutcome::PreparationFailed,
+            AgentEnd::NOT_STARTABLE,
+            format!("the agent could not be started: {error}"),
+        )),
         AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),
     }
 }
@@ -176,21 +219,41 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
     let transition = match end {
         End::Completed(result) => Transition::completed(task.epoch, result),
         End::Failed(failure) => failed(attempt, failure),
-        End::HandedBack => Transition::handed_back(task.epoch),
+        End::Unreachable(message) => {
+            let streak = streak(attempt, AttemptOutcome::RepositoryUnreachable).await;
+            Transition::repository_unreachable(
+                task.epoch,
+                message,
+                streak,
+                task.retry_count,
+                task.max_retries,
+            )
+        }
+        End::HandedBack => {
+            let streak = streak(attempt, AttemptOutcome::HandedBack).await;
+            let policy = &attempt.context().config.worker.retry;
+            Transition::handed_back_again(task.epoch, streak, task.retry_count, task.max_retries, policy)
+        }
         End::Over => return info!("over: somebody else's word"),
     };
-    match apply(attempt, &transition).await {
-        Ok(()) => {}
-        Err(error @ StoreError::Unavailable(_)) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be told");
-        }
-        Err(error) => {
-            // PostgreSQL takes no offence at a reason of our own, so the attempt ends all the same.
-            tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be stored as it is");
-            let message = "the attempt's end could not be stored";
-            let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
-            let _ = apply(attempt, &failed(attempt, failure)).await;
-        }
+    if let Err(error) = apply(attempt, transition).await {
+        // PostgreSQL takes no offence at a reason of our own, so the attempt ends all the same.
+        tracing::error!(error = &error as &dyn std::error::Error, "the end cannot be stored as it is");
+        let message = "the attempt's end could not be stored";
+        let failure = Failure::new(AttemptOutcome::PreparationFailed, "STORE_REFUSED", message);
+        let _ = apply(attempt, failed(attempt, failure)).await;
+    }
+}
+
+/// Counts the attempts right before this one that ended in the same way. If that cannot be had, the task gets the benefit
+/// of the doubt.
+async fn streak(attempt: &Attempt<'_>, outcome: AttemptOutcome) -> u32 {
+    let store = &attempt.context().store;
+    let counting = attempt
+        .insist(|| async { Ok(Fenced::Accepted(store.attempts_streak(attempt.task.id, outcome).await?)) });
+    match counting.await {
+        Ok(Fenced::Accepted(streak)) => streak,
+        Ok(Fenced::Stale) | Err(_) => 0,
     }
 }
 
@@ -200,12 +263,13 @@ fn failed(attempt: &Attempt<'_>, failure: Failure) -> Transition {
     Transition::attempt_failed(task.epoch, failure, task.retry_count, task.max_retries, policy)
 }
 
-/// Applies the last transition of an attempt, and gives the hints that follow from it.
-async fn apply(attempt: &Attempt<'_>, transition: &Transition) -> Result<(), StoreError> {
+/// Applies the last transition of an attempt.
+async fn apply(attempt: &Attempt<'_>, transition: Transition) -> Result<(), StoreError> {
+    let (to, outcome) = (transition.to(), transition.outcome());
     match attempt.transition(transition).await? {
-        Fenced::Accepted(moved) => {
-            info!(status = %transition.to(), "ended");
-            hints::ended(&attempt.context().queue, attempt.task.id, transition, &moved).await;
+        Fenced::Accepted(_moved) => {
+            info!(status = %to, "ended");
+            attempt.count_end(outcome, to);
         }
         Fenced::Stale => info!("over before its end could be told"),
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use makima_shared::domain::{CheckpointTrigger, EventKind, NewCheckpoint};
 use makima_shared::store::{Fenced, StoreError};
+use makima_shared::telemetry::record;
 use serde_json::json;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -115,7 +116,7 @@ impl<'a> Checkpointer<'a> {
             Fenced::Stale => Ok(Taken::Over),
             Fenced::Accepted(written) => {
                 debug!(checkpoint = written.number, bytes = checkpoint.patch_gzip.len(), "checkpoint");
-                metrics::counter!("makima_checkpoints_total").increment(1);
+                record::checkpoint_stored(begun);
                 self.stored_tree = Some(tree_id);
                 self.warned = false;
                 hints::announce(&self.attempt.context().queue, task, written.sequence).await;

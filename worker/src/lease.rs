@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use makima_shared::config::Config;
-use makima_shared::domain::WorkerId;
-use makima_shared::store::{Store, StoreError};
+use makima_shared::domain::{Quarantine, WorkerId};
+use makima_shared::store::{Renewal, Store, StoreError};
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -26,6 +27,10 @@ pub(crate) struct Lease {
     pub(crate) lost: CancellationToken,
     /// Kills agents when the lease is not renewed.
     pub(crate) switches: Arc<DeadManSwitches>,
+    /// The quarantine that the worker is in, as of its last beat.
+    pub(crate) quarantine: Arc<watch::Sender<Option<Quarantine>>>,
+    /// Calls for a beat at once.
+    call: Arc<Notify>,
     ended: CancellationToken,
 }
 
@@ -43,6 +48,8 @@ impl Lease {
         let lease = Self {
             lost: CancellationToken::new(),
             switches: DeadManSwitches::new(),
+            quarantine: Arc::new(watch::Sender::new(None)),
+            call: Arc::default(),
             ended: CancellationToken::new(),
         };
         let deadline_ms = after(registered_ms, usable);
@@ -54,6 +61,8 @@ impl Lease {
             period: config.worker.beat,
             database_url: config.database.url.clone(),
             switches: Arc::clone(&lease.switches),
+            quarantine: Arc::clone(&lease.quarantine),
+            call: Arc::clone(&lease.call),
         };
         let (lost, ended) = (lease.lost.clone(), lease.ended.clone());
         thread::Builder::new().name("lease".to_owned()).spawn(move || {
@@ -65,6 +74,11 @@ impl Lease {
             }
         })?;
         Ok(lease)
+    }
+
+    /// Renews the lease now, without waiting for the next beat.
+    pub(crate) fn beat_now(&self) {
+        self.call.notify_one();
     }
 }
 
@@ -79,6 +93,8 @@ struct Beat {
     period: Duration,
     database_url: String,
     switches: Arc<DeadManSwitches>,
+    quarantine: Arc<watch::Sender<Option<Quarantine>>>,
+    call: Arc<Notify>,
 }
 
 impl Beat {
@@ -92,6 +108,7 @@ impl Beat {
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
+                () = self.call.notified() => {}
                 () = sleep(pause) => {} // why: the beat
             }
             let asked_ms = boottime_ms();
@@ -99,13 +116,15 @@ impl Beat {
                 return warn!(worker.id = %self.worker, "the lease could not be renewed in time: stopping all agents");
             }
             match self.renew(&store, deadline_ms - asked_ms).await {
-                Some(Ok(true)) => {
+                Some(Ok(Renewal::Held(quarantine))) => {
                     deadline_ms = after(asked_ms, self.usable);
                     self.switches.extend(deadline_ms);
+                    self.quarantine
+                        .send_if_modified(|known| std::mem::replace(known, quarantine.clone()) != quarantine);
                     pause = self.period;
                 }
-                Some(Ok(false)) => {
-                    return warn!(worker.id = %self.worker, "the lease ran out: stopping all agents");
+                Some(Ok(Renewal::Over)) => {
+                    return warn!(worker.id = %self.worker, "the lease ran out, or was ended with the connection: stopping all agents");
                 }
                 Some(Err(error)) => {
                     warn!(
@@ -123,7 +142,7 @@ impl Beat {
     }
 
     /// Asks once, for as long as a beat at most; `None` if no answer came.
-    async fn renew(&self, store: &Store, left_ms: u64) -> Option<Result<bool, StoreError>> {
+    async fn renew(&self, store: &Store, left_ms: u64) -> Option<Result<Renewal, StoreError>> {
         let patience = self.period.min(Duration::from_millis(left_ms));
         timeout(patience, store.worker_renew(self.worker, self.length)).await.ok()
     }

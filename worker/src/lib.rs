@@ -18,8 +18,10 @@ mod checkpoint;
 pub mod git;
 mod hints;
 mod lease;
+mod moves;
 pub mod output;
 mod pool;
+mod presence;
 mod private_dir;
 pub mod process;
 pub mod repository;
@@ -31,6 +33,7 @@ pub mod workspace;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use attempt::{AgentRunner, Attempt, End, Runner};
 use makima_shared::config::Config;
 use makima_shared::queue::Queue;
 use makima_shared::store::Store;
@@ -61,6 +64,7 @@ struct Context {
     store: Store,
     queue: Queue,
     repositories: Arc<repository::RepositoryCache>,
+    runner: Box<dyn Runner>,
 }
 
 /// Runs a worker until the token is cancelled, then drains: checkpoints its tasks and hands them back.
@@ -73,12 +77,13 @@ struct Context {
 pub async fn run(
     config: Config,
     executable: PathBuf,
+    runner: Box<dyn Runner>,
     store: Store,
     queue: Queue,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
     let repositories = Arc::new(repository::RepositoryCache::new(config.worker.data_dir.clone()));
-    let context = Arc::new(Context { config, executable, store, queue, repositories });
+    let context = Arc::new(Context { config, executable, store, queue, repositories, runner });
     while !shutdown.is_cancelled() {
         pool::live(&context, &shutdown).await?;
     }

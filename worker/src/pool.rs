@@ -3,6 +3,8 @@
 
 mod audit;
 mod claim;
+mod quarantine;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +19,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::lease::Lease;
+use crate::moves::{self, Moves};
+use crate::presence;
 use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
 use crate::{Context, WorkerError};
+use tally::Tally;
 
 /// How long one wait for a message lasts, and so how long a lost bell can cost.
 const INBOX_PATIENCE: Duration = Duration::from_secs(2);
@@ -33,11 +38,15 @@ pub(crate) struct Life {
     pub(crate) id: WorkerId,
     pub(crate) lease: Lease,
     pub(crate) work_dir: WorkDir,
+    pub(crate) moves: Moves,
     /// Cancelled when the worker shall hand its tasks back.
     pub(crate) drain: CancellationToken,
     roster: Arc<Roster>,
     slots: Arc<Semaphore>,
-    bell: Notify,
+    /// Makes the worker ask for tasks.
+    pub(crate) bell: Notify,
+    /// What it has done so far.
+    pub(crate) tally: Tally,
     /// Held over a claim, so that the audit never sees a task that was claimed but not entered yet.
     claiming: Mutex<()>,
     attempts: TaskTracker,
@@ -46,11 +55,15 @@ pub(crate) struct Life {
 /// Lives one life: until the token is cancelled and everything was handed back, or the lease is lost and all agents are
 /// dead.
 pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<(), WorkerError> {
-    let Some(life) = begin(context, shutdown).await? else { return Ok(()) };
+    let (moves, asked) = Moves::new();
+    let Some(life) = begin(context, moves, shutdown).await? else { return Ok(()) };
     let life = Arc::new(life);
     let over = CancellationToken::new();
     let helpers = async {
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over));
+        let moves = moves::run(asked, &context.store, &context.queue, &over);
+        let presence = presence::keep(&life, &over);
+        let tally = tally::run(&life, &over);
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally);
     };
     let work = async {
         tokio::select! {
@@ -67,7 +80,11 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
 }
 
 /// Registers under a fresh id, as soon as PostgreSQL answers; `None` if the worker is asked to end before that.
-async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<Option<Life>, WorkerError> {
+async fn begin(
+    context: &Arc<Context>,
+    moves: Moves,
+    shutdown: &CancellationToken,
+) -> Result<Option<Life>, WorkerError> {
     let config = &context.config;
     let id = WorkerId::new();
     let data_dir = config.worker.data_dir.clone();
@@ -81,6 +98,7 @@ async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<O
         host: host_name(),
         pid: i32::try_from(std::process::id()).unwrap_or(i32::MAX),
         slots: i32::try_from(config.worker.slots).unwrap_or(i32::MAX),
+        labels: config.worker.labels.clone(),
     };
     let registered_ms = loop {
         let asked_ms = boottime_ms();
@@ -104,10 +122,12 @@ async fn begin(context: &Arc<Context>, shutdown: &CancellationToken) -> Result<O
         id,
         lease,
         work_dir,
+        moves,
         drain: CancellationToken::new(),
         roster: Arc::default(),
         slots: Arc::new(Semaphore::new(config.worker.slots as usize)),
         bell: Notify::new(),
+        tally: Tally::default(),
         claiming: Mutex::new(()),
         attempts: TaskTracker::new(),
     }))

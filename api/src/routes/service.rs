@@ -5,9 +5,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::state::AppState;
 use crate::views::service::{Condition, HealthView, ReadyView};
+
+type MetricsAnswer = ([(HeaderName, &'static str); 1], String);
 
 /// How long a part may take to show that it is there.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -59,6 +62,11 @@ async fn condition<E>(ping: impl Future<Output = Result<(), E>>) -> Condition {
     tag = "service",
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"))
 )]
-pub(crate) async fn metrics(State(state): State<AppState>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+pub(crate) async fn metrics(State(state): State<AppState>) -> MetricsAnswer {
+    metrics_answer(&state.metrics)
+}
+
+/// Returns the metrics as they stand.
+pub(crate) fn metrics_answer(metrics: &PrometheusHandle) -> MetricsAnswer {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }

@@ -1,5 +1,7 @@
 //! Tasks, as clients see them.
 
+use std::collections::BTreeMap;
+
 use makima_shared::domain::{Attempt, Checkpoint, DependencyState, Task, TaskId, TaskSummary};
 use makima_shared::store::TaskPage;
 use serde::Serialize;
@@ -31,12 +33,23 @@ pub(crate) struct TaskDetailView {
     pub(crate) dependencies: Vec<DependencyState>,
     /// Its attempts, oldest first, 1,000 at most.
     pub(crate) attempts: Vec<Attempt>,
+    /// How many of those ended in which way.
+    pub(crate) attempt_counts: BTreeMap<&'static str, usize>,
     /// The newest 50 of its parts; the list with `parentTaskId` has them all.
     pub(crate) subtasks: Vec<TaskSummaryView>,
     /// Its newest checkpoint.
     pub(crate) last_checkpoint: Option<Checkpoint>,
     /// In words, what it waits for; none if it runs or has ended.
     pub(crate) waiting_for: Option<String>,
+}
+
+/// Counts attempts by their outcomes; one that is open counts as none.
+pub(crate) fn attempt_counts(attempts: &[Attempt]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for outcome in attempts.iter().filter_map(|attempt| attempt.outcome) {
+        *counts.entry(outcome.as_str()).or_insert(0) += 1;
+    }
+    counts
 }
 
 /// A page of tasks, newest first.

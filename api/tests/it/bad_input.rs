@@ -25,7 +25,7 @@ async fn unknown_fields_and_wrong_types_are_named(pool: PgPool) {
     let stage = Stage::new(pool).await;
     let cases = [
         ("prio", json!(1), "prio"),
-        ("contractId", json!(TaskId::new()), "contractId"),
+        ("wishes", json!(TaskId::new()), "wishes"),
         ("priority", json!("high"), "priority"),
         ("dependsOn", json!(["no id"]), "dependsOn[0]"),
         ("agent", json!({"kind": "command", "argv": ["a"], "shell": true}), "agent.shell"),
@@ -101,7 +101,7 @@ async fn queries_are_checked(pool: PgPool) {
         (TASKS.to_owned(), "cursor=x", "cursor"),
         (TASKS.to_owned(), "idSuffix=xyz", "idSuffix"),
         (TASKS.to_owned(), "q=%00", "q"),
-        (TASKS.to_owned(), "contractId=1", "contractId"),
+        (TASKS.to_owned(), "wishes=1", "wishes"),
         (format!("{TASKS}/{id}/events"), "after=-1", "after"),
         (format!("{TASKS}/{id}/output"), "limit=1001", "limit"),
         (format!("{TASKS}/{id}/stream"), "after=x", "after"),

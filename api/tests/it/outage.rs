@@ -4,12 +4,13 @@ use makima_api::{AppState, app};
 use makima_shared::domain::SubmissionPolicy;
 use makima_shared::queue::Queue;
 use makima_shared::store::Store;
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::stage::{Stage, TASKS, redis_url, submission};
+use crate::stage::{Stage, TASKS, submission};
 
 #[sqlx::test(migrations = "../migrations")]
 async fn submissions_and_stops_are_answered_while_redis_is_away(pool: PgPool) {
@@ -24,7 +25,7 @@ async fn submissions_and_stops_are_answered_while_redis_is_away(pool: PgPool) {
 }
 
 async fn status_and_body(store: &Store, path: &str) -> (u16, Option<String>, serde_json::Value) {
-    let queue = Queue::open(&redis_url(), "test-away").unwrap();
+    let queue = Queue::open(&testing::redis_url(), "test-away").unwrap();
     let policy = SubmissionPolicy { allow_local_repositories: false };
     let state = AppState::new(store.clone(), queue, policy, CancellationToken::new()).unwrap();
     let request = axum::http::Request::builder().uri(path).header("authorization", "Bearer mk_x");

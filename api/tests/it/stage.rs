@@ -11,6 +11,7 @@ use makima_shared::domain::{
 };
 use makima_shared::queue::Queue;
 use makima_shared::store::{Applied, Fenced, Store};
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -70,18 +71,14 @@ pub(crate) fn submission(name: &str) -> Value {
     })
 }
 
-pub(crate) fn redis_url() -> String {
-    std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for the tests")
-}
-
 impl Stage {
     pub(crate) async fn new(pool: PgPool) -> Self {
-        Self::over(Store::from_pool(pool), &redis_url()).await
+        Self::over(testing::store(&pool), &testing::redis_url()).await
     }
 
     /// An API whose Redis does not exist.
     pub(crate) async fn without_redis(pool: PgPool) -> Self {
-        Self::over(Store::from_pool(pool), "redis://127.0.0.1:1").await
+        Self::over(testing::store(&pool), "redis://127.0.0.1:1").await
     }
 
     async fn over(store: Store, redis_url: &str) -> Self {
@@ -138,7 +135,14 @@ impl Stage {
 
     pub(crate) async fn worker(&self, name: &str) -> WorkerId {
         let id = WorkerId::new();
-        let worker = NewWorker { id, name: name.to_owned(), host: "host".to_owned(), pid: 1, slots: 4 };
+        let worker = NewWorker {
+            id,
+            name: name.to_owned(),
+            host: "host".to_owned(),
+            pid: 1,
+            slots: 4,
+            labels: Vec::new(),
+        };
         self.store.worker_register(&worker, Duration::from_secs(600)).await.unwrap();
         id
     }

@@ -35,11 +35,11 @@ async fn a_task_is_accepted_with_its_place_and_its_whole_shape(pool: PgPool) {
 async fn a_waiting_worker_is_rung_after_the_commit(pool: PgPool) {
     let stage = Stage::new(pool).await;
     let worker = stage.worker("w").await;
-    assert!(stage.queue.ready_claim(worker, 1).await.unwrap().is_empty());
+    assert!(stage.queue.ready_claim(worker, &[], 1).await.unwrap().is_empty());
     let id = stage.submit(&submission("a")).await;
     let rung = stage.queue.inbox(worker).next(Duration::from_secs(60)).await.unwrap();
     assert_eq!(rung, Some(InboxMessage::Claim));
-    assert_eq!(stage.queue.ready_claim(worker, 1).await.unwrap(), [id]);
+    assert_eq!(stage.queue.ready_claim(worker, &[], 1).await.unwrap(), [id]);
 }
 
 #[sqlx::test(migrations = "../migrations")]

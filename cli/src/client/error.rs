@@ -59,14 +59,14 @@ pub(crate) enum ClientError {
     #[error("the API at {url} answered in a form that this client does not know: are both of one version?")]
     Unknown { url: String, source: serde_json::Error },
 
-    #[error("'{0}' is no task id: give the whole id, or at least its last 4 hexadecimal digits")]
+    #[error("'{0}' is no id: give the whole id, or at least its last 4 hexadecimal digits")]
     IdMalformed(String),
 
-    #[error("no task's id ends with '{0}'")]
-    IdUnknown(String),
+    #[error("no {what}'s id ends with '{suffix}'")]
+    IdUnknown { what: &'static str, suffix: String },
 
-    #[error("more than one task's id ends with '{suffix}': {}", candidates.join(", "))]
-    IdAmbiguous { suffix: String, candidates: Vec<String> },
+    #[error("more than one {what}'s id ends with '{suffix}': {}", candidates.join(", "))]
+    IdAmbiguous { what: &'static str, suffix: String, candidates: Vec<String> },
 }
 
 impl ClientError {

@@ -1,7 +1,8 @@
 //! What the API can be asked about tasks and workers.
 
 use makima_shared::domain::{
-    Attempt, Checkpoint, DependencyState, Task, TaskId, TaskStatus, TaskSubmission, TaskSummary, Worker,
+    Attempt, Checkpoint, DependencyState, Overview, Task, TaskId, TaskStatus, TaskSubmission, TaskSummary,
+    Worker,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -172,6 +173,16 @@ impl Client {
     /// Reads a list of workers.
     pub(crate) fn read_workers(&self, json: Value) -> Result<Vec<Worker>, ClientError> {
         self.read(json).map(|WorkerList { workers }| workers)
+    }
+
+    /// Returns how much there is to do, as the API tells it.
+    pub(crate) async fn overview_json(&self) -> Result<Value, ClientError> {
+        self.json(self.request(Method::GET, &["mesh", "overview"], &[])).await
+    }
+
+    /// Returns how much there is to do.
+    pub(crate) async fn overview(&self) -> Result<Overview, ClientError> {
+        self.read(self.overview_json().await?)
     }
 
     /// Opens the stream of a task's events behind a number.

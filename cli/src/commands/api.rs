@@ -19,7 +19,7 @@ pub(super) struct ApiArgs {
 
 pub(super) async fn run(args: ApiArgs) -> anyhow::Result<ExitCode> {
     let source = args.role.settings.source().flag("api.listen", args.listen);
-    let role = role::prepare("api", &source, args.role.exit_with_parent)?;
+    let role = role::prepare("api", &source, args.role.exit_with_parent).await?;
     makima_api::run(role.config.api, role.store, role.queue, role.shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }

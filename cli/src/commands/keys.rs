@@ -34,13 +34,22 @@ struct CreateArgs {
     /// What to call the key
     #[arg(long, value_name = "KEYNAME", default_value = "made by makima keys create")]
     name: String,
+
+    /// The key of somebody who looks after the whole installation: it shows how much every owner has to do
+    #[arg(long)]
+    operator: bool,
 }
 
 pub(super) async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
     let KeysCommand::Create(args) = args.command;
     let store = open_store(&args.settings)?;
     let owner = store.owner_ensure(&args.owner).await.context("cannot find or make the owner")?;
-    let key = store.api_key_create(owner, &args.name).await.context("cannot make the key")?;
+    let key = if args.operator {
+        store.operator_key_create(owner, &args.name).await
+    } else {
+        store.api_key_create(owner, &args.name).await
+    };
+    let key = key.context("cannot make the key")?;
     store.close().await;
     writeln!(std::io::stdout(), "{key}")?;
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ pub(super) struct MigrateArgs {
 
 pub(super) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let store = open_store(&args.settings)?;
+    store.check_pooler().await?;
     store.migrate().await.context("cannot migrate the database")?;
     store.close().await;
     eprintln!("the schema is up to date");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -20,25 +20,60 @@ use crate::watch::{self, Show};
 /// The longest name, in characters.
 const NAME_CHARS: usize = 200;
 
+const USAGE: &str = "\
+makima run [OPTIONS] --repo <PATH_OR_URL> --agent-cmd <SHELL_LINE> <PLAN>
+       makima run [OPTIONS] --task <FILE>";
+
 /// The task to submit.
 #[derive(Args, Debug)]
 #[command(
+    override_usage = USAGE,
     after_help = "Prints the id of the task. With --wait it shows the task to its end instead, and exits with 0 \
                         only if it ended done or merged."
 )]
 pub(super) struct RunArgs {
+    #[command(flatten)]
+    task: TaskArgs,
+
+    /// Sent with the task: the same key and task make one task, however often they are sent (default: a random one)
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+
+    /// Show the task to its end
+    #[arg(long)]
+    wait: bool,
+
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// What a task is to be.
+#[derive(Args, Debug)]
+pub(super) struct TaskArgs {
+    /// A file with the whole task in JSON, as the API takes it; - reads it from standard input
+    #[arg(long = "task", value_name = "FILE", id = "task_file", conflicts_with = "TaskWords")]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    words: TaskWords,
+}
+
+/// What a task is to be, in arguments. With a file, none of them.
+#[derive(Args, Debug)]
+struct TaskWords {
     /// What to do, in words; - reads it from standard input
-    plan: String,
+    #[arg(required_unless_present = "task_file")]
+    plan: Option<String>,
 
     /// The repository: a URL, user@host:path, or a directory of the workers' machine
-    #[arg(long, value_name = "PATH_OR_URL")]
-    repo: String,
+    #[arg(long, value_name = "PATH_OR_URL", required_unless_present = "task_file")]
+    repo: Option<String>,
 
     #[arg(
         long,
         value_name = "SHELL_LINE",
         help = "The agent, as a line for sh; it finds the plan on its standard input and in $MAKIMA_PLAN",
-        required_unless_present = "agent_argv",
+        required_unless_present_any = ["agent_argv", "task_file"],
         conflicts_with = "agent_argv"
     )]
     agent_cmd: Option<String>,
@@ -71,6 +106,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N")]
     priority: Option<i16>,
 
+    /// What a worker must offer to take it (may be given several times)
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+
     /// How often it is tried again after a failure (default: 3)
     #[arg(long, value_name = "N")]
     max_retries: Option<i16>,
@@ -86,26 +125,14 @@ pub(super) struct RunArgs {
     /// A variable for the agent's environment. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     env: Vec<(String, String)>,
-
-    /// Sent with the task: the same key and task make one task, however often they are sent (default: a random one)
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
-
-    /// Show the task to its end
-    #[arg(long)]
-    wait: bool,
-
-    #[command(flatten)]
-    client: ClientArgs,
 }
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let client = args.client.connect()?;
     Paint::for_stdout();
-    let after = client.resolve_all(&args.after).await?;
-    let key = args.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let key = args.idempotency_key.unwrap_or_else(|| Uuid::now_v7().to_string());
     let (wait, json) = (args.wait, args.client.json);
-    let submission = args.submission(after)?;
+    let submission = args.task.submission(&client).await?;
     let answer = client.submit(&submission, &key).await?;
     if wait {
         return watch::until_interrupted(show(&client, answer, json)).await;
@@ -145,32 +172,51 @@ async fn show(client: &Client, answer: Value, json: bool) -> anyhow::Result<Exit
     Ok(watch::exit_code([end]))
 }
 
-impl RunArgs {
+impl TaskArgs {
+    /// Reads the file, or puts the words together.
+    pub(super) async fn submission(self, client: &Client) -> anyhow::Result<TaskSubmission> {
+        if let Some(file) = self.file {
+            return read_task(&file);
+        }
+        let after = client.resolve_all(&self.words.after).await?;
+        self.words.submission(after)
+    }
+}
+
+impl TaskWords {
     fn submission(self, depends_on: Vec<TaskId>) -> anyhow::Result<TaskSubmission> {
-        let plan = if self.plan == "-" { read_plan()? } else { self.plan };
+        // Without a file, clap has seen to it that both are there.
+        let (plan, repo) = (self.plan.unwrap_or_default(), self.repo.unwrap_or_default());
+        let plan = if plan == "-" { read_plan()? } else { plan };
         let argv = match self.agent_cmd {
             Some(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
             None => self.agent_argv,
         };
+        let name = self.name.unwrap_or_else(|| first_line(&plan));
         Ok(TaskSubmission {
-            name: self.name.unwrap_or_else(|| first_line(&plan)),
-            plan,
-            description: None,
-            repository_url: repository(&self.repo)?,
             base_branch: self.branch,
             target_branch: self.target,
-            agent: Agent::Command { argv },
             priority: self.priority,
-            depends_on,
-            parent_task_id: None,
+            depends_on: depends_on.into_iter().map(Into::into).collect(),
+            labels: self.label,
             max_retries: self.max_retries,
             timeout_secs: self.timeout,
             checkpoint_interval_secs: self.checkpoint_interval,
-            run_at: None,
             env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
             completion_action: if self.no_push { CompletionAction::None } else { CompletionAction::Push },
+            ..TaskSubmission::new(name, plan, repository(&repo)?, Agent::Command { argv })
         })
     }
+}
+
+fn read_task(file: &Path) -> anyhow::Result<TaskSubmission> {
+    let text = if file == Path::new("-") {
+        io::read_to_string(io::stdin()).context("cannot read the task from standard input")?
+    } else {
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| UsageError(format!("{} holds no task: {error}", file.display())).into())
 }
 
 fn read_plan() -> anyhow::Result<String> {

@@ -8,6 +8,7 @@ use makima_shared::config::WorkerConfig;
 use makima_worker::shim;
 
 use crate::directories;
+use crate::exporter::{Exporter, MetricsArgs};
 use crate::role::{self, RoleArgs};
 
 /// Flags of a worker.
@@ -29,6 +30,10 @@ pub(super) struct WorkerArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 
+    /// What it offers to tasks that ask for it: words with spaces between
+    #[arg(long, value_name = "LABELS")]
+    labels: Option<String>,
+
     /// How long it holds its tasks without a beat, in milliseconds
     #[arg(long, value_name = "MS")]
     lease_ms: Option<String>,
@@ -36,6 +41,9 @@ pub(super) struct WorkerArgs {
     /// How often it renews its lease, in milliseconds
     #[arg(long, value_name = "MS")]
     beat_ms: Option<String>,
+
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 pub(super) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
@@ -45,13 +53,18 @@ pub(super) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         .source()
         .flag("worker.name", args.name)
         .flag("worker.slots", args.slots)
+        .flag("worker.labels", args.labels)
         .flag("worker.data_dir", args.data_dir)
         .flag("worker.lease_ms", args.lease_ms)
-        .flag("worker.beat_ms", args.beat_ms);
-    let mut role = role::prepare("worker", &source, args.role.exit_with_parent)?;
+        .flag("worker.beat_ms", args.beat_ms)
+        .flag("metrics.listen", args.metrics.metrics_listen);
+    let mut role = role::prepare("worker", &source, args.role.exit_with_parent).await?;
     fill_in(&mut role.config.worker)?;
     let executable = shim::own_executable().context("cannot find the makima executable for agents")?;
-    makima_worker::run(role.config, executable, role.store, role.queue, role.shutdown).await?;
+    let exporter = Exporter::start(&role.config.metrics).await?;
+    let runner = Box::new(makima_worker::AgentRunner);
+    makima_worker::run(role.config, executable, runner, role.store, role.queue, role.shutdown).await?;
+    exporter.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -125,23 +125,16 @@ impl Part {
     }
 
     fn submission(self, origin: &Path, depends_on: Vec<TaskId>) -> TaskSubmission {
+        let (name, repository) = (self.name().to_owned(), origin.display().to_string());
+        let agent = Agent::Command { argv: vec!["sh".to_owned(), "-c".to_owned(), self.script()] };
         TaskSubmission {
-            name: self.name().to_owned(),
-            plan: self.plan(),
-            description: None,
-            repository_url: origin.display().to_string(),
             base_branch: Some(self.base_branch().to_owned()),
             target_branch: self.target_branch().map(str::to_owned),
-            agent: Agent::Command { argv: vec!["sh".to_owned(), "-c".to_owned(), self.script()] },
-            priority: None,
-            depends_on,
-            parent_task_id: None,
-            max_retries: None,
-            timeout_secs: None,
+            depends_on: depends_on.into_iter().map(Into::into).collect(),
             checkpoint_interval_secs: i32::try_from(INTERVAL.as_secs()).ok(),
-            run_at: None,
             env: self.env(),
             completion_action: CompletionAction::Push,
+            ..TaskSubmission::new(name, self.plan(), repository, agent)
         }
     }
 }

@@ -64,16 +64,7 @@ fn attempt(findings: &Findings, told: &Told, attempt: &Attempt) -> String {
 
 /// Returns the word that the API has for an outcome.
 pub(crate) fn outcome_word(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Completed => "completed",
-        AttemptOutcome::AgentFailed => "agent_failed",
-        AttemptOutcome::TimedOut => "timed_out",
-        AttemptOutcome::PreparationFailed => "preparation_failed",
-        AttemptOutcome::WorkerLost => "worker_lost",
-        AttemptOutcome::WorkspaceLost => "workspace_lost",
-        AttemptOutcome::HandedBack => "handed_back",
-        AttemptOutcome::Cancelled => "cancelled",
-    }
+    outcome.as_str()
 }
 
 fn loss(findings: &Findings, kill: Option<&Kill>) -> String {

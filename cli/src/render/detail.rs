@@ -14,10 +14,10 @@ use crate::client::TaskDetail;
 
 /// Fields in lines of `name  value`; those without a value are left out.
 #[derive(Default)]
-struct Fields(String);
+pub(super) struct Fields(pub(super) String);
 
 impl Fields {
-    fn add(&mut self, name: &str, value: impl Into<Option<String>>) {
+    pub(super) fn add(&mut self, name: &str, value: impl Into<Option<String>>) {
         if let Some(value) = value.into() {
             // Writing to a string does not fail.
             let _ = writeln!(self.0, "{}  {value}", style(format!("{name:<11}")).dim());
@@ -34,19 +34,24 @@ pub(crate) fn task_detail(detail: &TaskDetail, now: DateTime<Utc>, width: Option
     request(&mut fields, task);
     result(&mut fields, task, last_checkpoint.as_ref(), now);
     text.push_str(&fields.0);
-    let section = |title: &str, body: String| {
-        if body.is_empty() { body } else { format!("\n{}\n{body}", style(title).bold()) }
-    };
     text.push_str(&section("Depends on", dependencies.iter().map(dependency_line).collect()));
     text.push_str(&section("Subtasks", subtasks.iter().map(subtask_line).collect()));
     if !attempts.is_empty() {
         text.push_str(&section("Attempts", attempt_table(attempts, now, width)));
         text.push_str(&attempts.iter().filter_map(attempt_error).collect::<String>());
     }
-    let plan = plain(&task.plan);
-    let plan = plan.trim_end().lines().fold(String::new(), |text, line| text + "  " + line + "\n");
-    text.push_str(&section("Plan", plan));
+    text.push_str(&section("Plan", indented(&task.plan)));
     text
+}
+
+/// Puts a title above something, if there is something.
+pub(super) fn section(title: &str, body: String) -> String {
+    if body.is_empty() { body } else { format!("\n{}\n{body}", style(title).bold()) }
+}
+
+/// Moves the lines of a text to the right.
+pub(super) fn indented(text: &str) -> String {
+    plain(text).trim_end().lines().fold(String::new(), |text, line| text + "  " + line + "\n")
 }
 
 fn standing(fields: &mut Fields, task: &Task, waiting_for: Option<&str>, now: DateTime<Utc>) {
@@ -78,7 +83,7 @@ fn request(fields: &mut Fields, task: &Task) {
     fields.add("environment", (!env.is_empty()).then(|| env.join(" ")));
 }
 
-fn agent(agent: &Agent) -> String {
+pub(super) fn agent(agent: &Agent) -> String {
     match agent {
         Agent::Command { argv } => one_line(&argv.join(" ")),
     }
@@ -142,6 +147,7 @@ fn outcome(outcome: Option<AttemptOutcome>) -> String {
         AttemptOutcome::AgentFailed => bad("agent failed"),
         AttemptOutcome::TimedOut => bad("timed out"),
         AttemptOutcome::PreparationFailed => bad("not prepared"),
+        AttemptOutcome::RepositoryUnreachable => bad("remote away"),
         AttemptOutcome::WorkerLost => bad("worker lost"),
         AttemptOutcome::WorkspaceLost => bad("workspace lost"),
     }

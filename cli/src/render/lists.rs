@@ -52,14 +52,25 @@ pub(crate) fn worker_table(workers: &[Worker], now: DateTime<Utc>, width: Option
             ago(worker.registered_at, now),
         ]
     };
-    table(&COLUMNS, &workers.iter().map(row).collect::<Vec<_>>(), width)
+    let mut text = table(&COLUMNS, &workers.iter().map(row).collect::<Vec<_>>(), width);
+    text.extend(workers.iter().filter_map(|worker| quarantine(worker, now)));
+    text
 }
 
-fn worker_state(worker: &Worker) -> String {
+/// Says for how long and why a worker gets no tasks.
+fn quarantine(worker: &Worker, now: DateTime<Utc>) -> Option<String> {
+    let left = span(worker.quarantined_until? - now);
+    let why = one_line(worker.quarantine_reason.as_deref().unwrap_or_default());
+    Some(format!("  {} gets no tasks for {left}: {why}\n", one_line(&worker.name)))
+}
+
+pub(super) fn worker_state(worker: &Worker) -> String {
     if !worker.alive {
         style("lost").red().to_string()
     } else if worker.draining {
         style("draining").yellow().to_string()
+    } else if worker.quarantined_until.is_some() {
+        style("quarantined").yellow().to_string()
     } else {
         style("alive").green().to_string()
     }
@@ -164,9 +175,22 @@ mod tests {
             registered_at: now - TimeDelta::hours(2),
             lease_expires_at: now + TimeDelta::seconds(8),
             draining: false,
+            quarantined_until: None,
+            quarantine_reason: None,
             alive: true,
+            claimed_count: 0,
+            done_count: 0,
         };
         let lost = Worker { alive: false, ..worker.clone() };
+        let quarantined = Worker {
+            quarantined_until: Some(now + TimeDelta::minutes(9)),
+            quarantine_reason: Some("3 tasks failed here".to_owned()),
+            ..worker.clone()
+        };
+        let text = worker_table(std::slice::from_ref(&quarantined), now, None);
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        assert_eq!(lines[0], "worker-1  quarantined   1/2  box (7)  8.0s left  2h ago");
+        assert_eq!(lines[1], "  worker-1 gets no tasks for 9m 00s: 3 tasks failed here");
         let text = worker_table(&[worker, lost], now, None);
         let lines: Vec<_> = text.lines().skip(1).collect();
         assert_eq!(lines[0], "worker-1  alive   1/2  box (7)  8.0s left  2h ago");

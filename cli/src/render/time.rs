@@ -19,19 +19,29 @@ pub(crate) fn span(delta: TimeDelta) -> String {
 
 /// Returns how long ago something was, in its largest unit alone.
 pub(super) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let seconds = (now - then).num_seconds();
+    distance(now - then).map_or_else(|| "now".to_owned(), |distance| format!("{distance} ago"))
+}
+
+/// Returns how long it is until something, in its largest unit alone.
+pub(super) fn ahead(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    distance(then - now).map_or_else(|| "now".to_owned(), |distance| format!("in {distance}"))
+}
+
+fn distance(delta: TimeDelta) -> Option<String> {
+    let seconds = delta.num_seconds();
     match seconds {
-        ..1 => "now".to_owned(),
-        1..60 => format!("{seconds}s ago"),
-        60..3600 => format!("{}m ago", seconds / 60),
-        3600..86_400 => format!("{}h ago", seconds / 3600),
-        _ => format!("{}d ago", seconds / 86_400),
+        ..1 => None,
+        1..60 => Some(format!("{seconds}s")),
+        60..3600 => Some(format!("{}m", seconds / 60)),
+        3600..86_400 => Some(format!("{}h", seconds / 3600)),
+        _ => Some(format!("{}d", seconds / 86_400)),
     }
 }
 
 /// Returns a time with its distance from now.
 pub(super) fn at(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    format!("{} UTC ({})", then.format("%Y-%m-%d %H:%M:%S"), ago(then, now))
+    let distance = if then > now { ahead(then, now) } else { ago(then, now) };
+    format!("{} UTC ({distance})", then.format("%Y-%m-%d %H:%M:%S"))
 }
 
 #[cfg(test)]
@@ -61,5 +71,8 @@ mod tests {
         let before = |seconds| ago(now - TimeDelta::seconds(seconds), now);
         assert_eq!([before(-4), before(0), before(59)], ["now", "now", "59s ago"]);
         assert_eq!([before(119), before(7200), before(200_000)], ["1m ago", "2h ago", "2d ago"]);
+        let after = |seconds| ahead(now + TimeDelta::seconds(seconds), now);
+        assert_eq!([after(-4), after(0), after(59), after(7200)], ["now", "now", "in 59s", "in 2h"]);
+        assert_eq!(at(now + TimeDelta::hours(5), now), "1970-01-31 05:00:00 UTC (in 5h)");
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use makima_shared::config::{Config, ConfigSource};
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 
 use super::UpOptions;
 use super::log_lines::LogLines;
+use super::targets::Targets;
 use crate::services::{Services, make_private_dir};
 use crate::settings::variable;
 
@@ -36,6 +38,8 @@ pub(super) struct RoleProcess {
     environment: Vec<(String, OsString)>,
     /// A worker's own.
     directory: Option<PathBuf>,
+    /// Where it shows its metrics: the how manieth place is its own.
+    metrics: Option<(Arc<Targets>, u16)>,
     ends_within: Duration,
 }
 
@@ -62,6 +66,7 @@ impl RoleProcess {
         source: &ConfigSource,
         services: &Services,
         listen: SocketAddr,
+        targets: Option<&Arc<Targets>>,
     ) -> Self {
         let mut environment = environment(options, source, services);
         environment.push((variable("api.listen"), listen.to_string().into()));
@@ -70,6 +75,8 @@ impl RoleProcess {
             command: name.to_owned(),
             environment,
             directory: None,
+            // The API shows its metrics on its own address.
+            metrics: targets.filter(|_| name != "api").map(|targets| (Arc::clone(targets), 0)),
             ends_within: ENDS_WITHIN,
         }
     }
@@ -81,6 +88,7 @@ impl RoleProcess {
         source: &ConfigSource,
         services: &Services,
         config: &Config,
+        targets: Option<&Arc<Targets>>,
     ) -> Self {
         let name = format!("worker-{number}");
         let directory = options.data_dir.join(&name);
@@ -91,6 +99,7 @@ impl RoleProcess {
             environment,
             name,
             directory: Some(directory),
+            metrics: targets.map(|targets| (Arc::clone(targets), u16::try_from(number).unwrap_or(u16::MAX))),
             ends_within: config.worker.stop_grace + DRAINS_WITHIN,
         }
     }
@@ -111,6 +120,9 @@ impl RoleProcess {
             command.args(["--name", &self.worker_name(life)]);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some((targets, number)) = &self.metrics {
+            command.env(variable("metrics.listen"), targets.place(&self.name, *number)?.to_string());
+        }
         command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
@@ -206,6 +218,7 @@ mod tests {
             command: "api".to_owned(),
             environment: vec![("MAKIMA_DATABASE_URL".to_owned(), "postgres://user:hidden@host/db".into())],
             directory: None,
+            metrics: None,
             ends_within: ENDS_WITHIN,
         };
         assert_eq!(format!("{role:?}"), r#"RoleProcess { name: "api", .. }"#);

@@ -53,6 +53,7 @@ pub(super) async fn lay(
     })
     .await?;
     let store = Store::open(services.database_url(), CONNECTIONS, "makima-up")?;
+    store.check_pooler().await?;
     store.migrate().await.context("cannot migrate the database")?;
     let client_file = write_client_file(&store, &options.data_dir, listen).await?;
     Ok(Foundation { services, store, client_file, listen })
@@ -88,19 +89,19 @@ async fn free_address(address: SocketAddr, lines: &LogLines) -> anyhow::Result<S
     )
 }
 
-/// Writes where the API is and a key for it; a key that is still good is kept.
+/// Writes where the API is and an operator's key for it; one that is still good is kept.
 async fn write_client_file(store: &Store, data_dir: &Path, listen: SocketAddr) -> anyhow::Result<ClientFile> {
     let path = directories::client_file(data_dir);
     let old = ClientFile::read(&path).ok();
     let mut good_key = None;
     if let Some(old) = &old
-        && store.api_key_authenticate(&old.api_key).await?.is_some()
+        && store.api_key_authenticate(&old.api_key).await?.is_some_and(|caller| caller.operator)
     {
         good_key = Some(old.api_key.clone());
     }
     let api_key = match good_key {
         Some(key) => key,
-        None => store.api_key_create(store.owner_ensure(OWNER).await?, "makima up").await?,
+        None => store.operator_key_create(store.owner_ensure(OWNER).await?, "makima up").await?,
     };
     let file = ClientFile { url: url_of(listen), api_key };
     if old.as_ref() != Some(&file) {

@@ -42,6 +42,8 @@ pub(crate) struct Options {
 /// A running `makima up` and a client of its API.
 pub(crate) struct Stack {
     options: Options,
+    /// Settings of this stack's own, over those of all.
+    settings: Vec<&'static str>,
     directory: TempDir,
     pub(crate) repository: Repository,
     up: Option<Child>,
@@ -57,6 +59,11 @@ impl Stack {
 
     /// Starts everything as told, and waits until it is ready.
     pub(crate) async fn start_with(options: Options) -> Self {
+        Self::start_set(options, &[]).await
+    }
+
+    /// Starts everything as told and with settings of its own, and waits until it is ready.
+    pub(crate) async fn start_set(options: Options, settings: &[&'static str]) -> Self {
         install_tls();
         let directory = tempfile::tempdir().unwrap();
         // As root the servers run as another user, who has to get in.
@@ -64,6 +71,7 @@ impl Stack {
         let repository = Repository::make(directory.path());
         let mut stack = Self {
             options,
+            settings: settings.to_vec(),
             directory,
             repository,
             up: None,
@@ -86,7 +94,7 @@ impl Stack {
         }
         command.arg("--workers").arg(self.options.workers.to_string());
         command.arg("--slots").arg(self.options.slots.to_string());
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
         command.env_remove("DATABASE_URL").env_remove("REDIS_URL");

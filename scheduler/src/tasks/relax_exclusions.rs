@@ -1,4 +1,4 @@
-//! Lifts exclusions that leave a task without any live worker, after a grace period.
+//! Lifts exclusions that leave a task without a worker, one at a time, after a grace period.
 
 use crate::Context;
 use crate::report::{ReconcileError, Report};

@@ -1,18 +1,27 @@
-//! Releases tasks whose dependencies are done and whose time has come.
-
-use makima_shared::domain::TaskId;
+//! Releases the children of tasks that are done, where there are too many for the end of the task to do it itself, and
+//! takes the mark off parents whose children have all been told.
 
 use crate::Context;
 use crate::report::{ReconcileError, Report};
 
-const LIMIT: i64 = 500;
+/// How many parents one run looks at.
+const PARENTS: i64 = 500;
+/// How many edges one statement satisfies.
+const EDGES: i64 = 2_000;
 
-/// Looks at the tasks that depend on one of `parents`, or at all pending ones.
-pub(crate) async fn run_once(
-    context: &Context,
-    parents: Option<&[TaskId]>,
-) -> Result<Report, ReconcileError> {
-    let released = context.store.tasks_release(parents, LIMIT).await?;
-    context.queue.ready_push(&released).await?;
-    Ok(Report::of(released.len(), LIMIT))
+pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError> {
+    let parents = context.store.tasks_children_waiting(PARENTS).await?;
+    if parents.is_empty() {
+        return Ok(Report::default());
+    }
+    let settled = context.store.children_release(&parents, EDGES).await?;
+    context.queue.ready_push(&settled.released).await?;
+    if settled.slots_wanted {
+        context.signals.slots();
+    }
+    let closed = context.store.parents_settled(&parents).await?;
+    let closed = usize::try_from(closed).unwrap_or(usize::MAX);
+    // Those that failed stay marked until `fail_blocked` has told their children.
+    let more = settled.edges > 0 || closed == parents.len();
+    Ok(Report { changed: settled.released.len(), more })
 }

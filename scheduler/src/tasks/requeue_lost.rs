@@ -1,6 +1,11 @@
-//! Tells Redis again of queued tasks that it does not know: a hint was lost, or all of Redis.
+//! Tells Redis again of queued tasks that it does not know, because a hint was lost.
+//!
+//! Most hints are lost on their way: those of the last while are looked at often. One that was taken by a worker which died
+//! before it claimed may be of any age: everything is looked at now and then.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use makima_shared::domain::TaskId;
+use uuid::Uuid;
 
 use crate::Context;
 use crate::report::{ReconcileError, Report};
@@ -8,18 +13,36 @@ use crate::report::{ReconcileError, Report};
 const PAGE: i64 = 1000;
 /// Hints on their way are left alone for this long.
 const MIN_AGE_MS: i64 = 1000;
+/// What counts as queued a while ago. Our clock against the database's: generous.
+const RECENT: TimeDelta = TimeDelta::seconds(30);
 
-pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError> {
+/// Looks at the tasks that were queued in the last while.
+pub(crate) async fn recent(context: &Context) -> Result<Report, ReconcileError> {
+    run_once(context, Utc::now() - RECENT, MIN_AGE_MS).await
+}
+
+/// Looks at all queued tasks.
+pub(crate) async fn all(context: &Context) -> Result<Report, ReconcileError> {
+    run_once(context, DateTime::UNIX_EPOCH, MIN_AGE_MS).await
+}
+
+/// Looks at the tasks that were queued after `since` and at least `age_ms` ago.
+pub(super) async fn run_once(
+    context: &Context,
+    since: DateTime<Utc>,
+    age_ms: i64,
+) -> Result<Report, ReconcileError> {
     let mut changed = 0;
-    let mut after: Option<TaskId> = None;
+    let mut after = (since, TaskId::from(Uuid::nil()));
     loop {
-        let page = context.store.tasks_queued(after, MIN_AGE_MS, PAGE).await?;
-        after = page.last().map(|task| task.id);
-        let last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
+        let page = context.store.tasks_queued(after, age_ms, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(Report { changed, more: false }) };
+        after = (last.queued_at, last.id);
+        let is_last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
         let missing = context.queue.ready_missing(page).await?;
         context.queue.ready_push(&missing).await?;
         changed += missing.len();
-        if last {
+        if is_last {
             return Ok(Report { changed, more: false });
         }
     }

@@ -1,7 +1,8 @@
-//! Takes tasks from workers whose lease ran out: each rests, then any other worker goes on from its last checkpoint.
+//! Takes tasks from workers that are gone: each rests, then any other worker goes on from its last checkpoint.
 
-use makima_shared::domain::{AttemptOutcome, Failure, TaskStatus, Transition};
+use makima_shared::domain::{AttemptOutcome, Failure, Transition};
 use makima_shared::store::{Applied, LostAttempt, StoreError};
+use makima_shared::telemetry::names;
 use tracing::{error, warn};
 
 use crate::Context;
@@ -12,7 +13,7 @@ const LIMIT: i64 = 200;
 pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError> {
     for worker in context.store.workers_end_expired().await? {
         warn!(worker.id = %worker, "the worker's lease ran out");
-        metrics::counter!("makima_lease_expiries_total").increment(1);
+        metrics::counter!(names::LEASE_EXPIRIES, "cause" => "lease").increment(1);
         // A hint like any other: an entry left behind costs one bell that nobody hears.
         let _ = context.queue.worker_forget(worker).await;
     }
@@ -32,7 +33,11 @@ pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError
 }
 
 async fn rescue(context: &Context, attempt: &LostAttempt) -> Result<(), StoreError> {
-    let message = format!("the lease of worker {} ran out", attempt.worker_name);
+    let message = if attempt.lease_ran_out {
+        format!("the lease of worker {} ran out", attempt.worker_name)
+    } else {
+        format!("worker {} ended, or its connection broke and its beats stopped", attempt.worker_name)
+    };
     let failure = Failure {
         exclude: Some(attempt.worker_id),
         ..Failure::new(AttemptOutcome::WorkerLost, "WORKER_LOST", message)
@@ -47,8 +52,9 @@ async fn rescue(context: &Context, attempt: &LostAttempt) -> Result<(), StoreErr
     if let Applied::Moved(moved) = context.store.task_transition(attempt.task_id, &transition).await? {
         warn!(task.id = %attempt.task_id, attempt.epoch = %attempt.epoch, status = %transition.to(), "rescued");
         let _ = context.queue.events_announce(attempt.task_id, moved.sequence).await;
-        if transition.to() == TaskStatus::Failed {
-            let _ = context.queue.scheduler_wake(attempt.task_id).await;
+        if moved.wakes_scheduler {
+            context.signals.children_waiting();
+            context.signals.slots();
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Release of what may run, and the fall of what no longer can.
 
 use makima_shared::domain::{AttemptOutcome, Failure, Reason, RetryPolicy, TaskId, TaskStatus, Transition};
+use makima_shared::queue::WakeCall;
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -39,8 +40,7 @@ async fn a_diamond_is_released_in_order_and_its_last_task_once(pool: PgPool) {
     let (first, second) = tokio::join!(one.start(), two.start());
     for task in [&first, &second] {
         assert_eq!(f.task(bottom).await.status, TaskStatus::Pending);
-        f.apply(task.id, &Transition::completed(task.epoch, Default::default())).await;
-        f.queue.scheduler_wake(task.id).await.unwrap();
+        f.complete(task).await;
     }
     let mut sides = [first.name.as_str(), &second.name];
     sides.sort_unstable();
@@ -118,7 +118,7 @@ async fn a_failed_task_brings_down_the_whole_graph_below_it_and_nothing_else(poo
     let child_of_other = f.submit("child of other", &[other], json!({})).await;
     let failed = Transition::attempt_failed(root.epoch, permanent_failure(), 0, 3, &RetryPolicy::default());
     f.apply(root.id, &failed).await;
-    f.queue.scheduler_wake(root.id).await.unwrap();
+    f.queue.scheduler_wake(WakeCall::Settle).await.unwrap();
     assert_fallen(&f, &below).await;
     assert_eq!(f.task(other).await.status, TaskStatus::Queued);
     assert_eq!(f.task(child_of_other).await.status, TaskStatus::Pending);

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use makima_shared::config::SchedulerConfig;
 use makima_shared::domain::{
-    OwnerId, RetryPolicy, SubmissionPolicy, Task, TaskId, TaskStatus, TaskSubmission, Transition,
-    fold_statuses,
+    ClaimedTask, OwnerId, RetryPolicy, SubmissionPolicy, Task, TaskId, TaskResult, TaskStatus,
+    TaskSubmission, Transition, fold_statuses,
 };
-use makima_shared::queue::Queue;
-use makima_shared::store::{Applied, ReadyTask, Store, Submitted};
+use makima_shared::queue::{Queue, WakeCall};
+use makima_shared::store::{Applied, Move, Store, Submitted};
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
@@ -23,6 +24,7 @@ pub(crate) const EAGER: SchedulerConfig = SchedulerConfig {
     lease: Duration::from_millis(600),
     sweep: Duration::from_millis(50),
     exclusion_grace: Duration::ZERO,
+    quarantine: HOUR,
     retry: RetryPolicy { base_delay: Duration::ZERO, max_delay: Duration::ZERO },
 };
 /// Looks once at the start and then only when it is called, as far as a test can tell.
@@ -39,6 +41,12 @@ impl Scheduler {
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap();
+    }
+
+    /// Ends it wherever it stands, as a crash would: the lead is not given up.
+    pub(crate) async fn crash(self) {
+        self.running.abort();
+        assert!(self.running.await.is_err());
     }
 }
 
@@ -57,13 +65,14 @@ impl Fixture {
         let trigger = "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
                 $$ BEGIN PERFORM pg_notify('moves', ''); RETURN NULL; END $$;
             CREATE TRIGGER tell AFTER UPDATE OF status ON tasks EXECUTE FUNCTION tell();
-            CREATE TRIGGER tell AFTER INSERT OR UPDATE OF holder ON leader_leases EXECUTE FUNCTION tell();";
+            CREATE TRIGGER tell AFTER INSERT OR UPDATE OF holder ON leader_leases EXECUTE FUNCTION tell();
+            CREATE TRIGGER tell AFTER INSERT OR DELETE ON schedule_runs EXECUTE FUNCTION tell();";
         sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
         let options = pool.options().clone().max_connections(16);
         let pool = options.connect_lazy_with(pool.connect_options().as_ref().clone());
-        let store = Store::from_pool(pool.clone());
+        let store = testing::store(&pool);
         let prefix = format!("test-{}", Uuid::now_v7().simple());
-        let queue = Queue::open(&redis_url(), &prefix).unwrap();
+        let queue = Queue::open(&testing::redis_url(), &prefix).unwrap();
         let owner = store.owner_ensure("owner").await.unwrap();
         Self { pool, store, queue, owner, prefix }
     }
@@ -94,19 +103,34 @@ impl Fixture {
         }
         let submission: TaskSubmission = serde_json::from_value(body).unwrap();
         let task = submission.check(&SubmissionPolicy { allow_local_repositories: false }).unwrap();
-        let Submitted::Created(task) = self.store.task_submit(self.owner, &task, None).await.unwrap() else {
+        let Submitted::Created(tasks) = self.store.task_submit(self.owner, &task, None).await.unwrap() else {
             panic!("submitted before");
         };
-        if task.status == TaskStatus::Queued {
-            self.push(task.id).await;
-        }
-        task.id
+        let ready: Vec<_> = tasks.iter().filter_map(|task| task.ready.clone()).collect();
+        self.queue.ready_push(&ready).await.unwrap();
+        tasks[0].id
     }
 
-    async fn push(&self, task: TaskId) {
-        let queued = self.store.tasks_queued(None, 0, 1000).await.unwrap();
-        let ready: Vec<ReadyTask> = queued.into_iter().filter(|ready| ready.id == task).collect();
-        self.queue.ready_push(&ready).await.unwrap();
+    /// Submits a task whose time has come since: it waits for the scheduler alone.
+    pub(crate) async fn submit_due(&self, name: &str) -> TaskId {
+        let task = self.submit(name, &[], json!({"runAt": "2999-01-01T00:00:00Z"})).await;
+        let due = sqlx::query("UPDATE tasks SET not_before = now() WHERE id = $1");
+        due.bind(task).execute(&self.pool).await.unwrap();
+        task
+    }
+
+    /// Completes an attempt as a worker does: the store first, then the hints.
+    pub(crate) async fn complete(&self, task: &ClaimedTask) {
+        let transition = Transition::completed(task.epoch, TaskResult::default());
+        let all = self.store.tasks_transition(&[Move { task: task.id, transition }]).await.unwrap();
+        let Applied::Moved(moved) = &all.applied[0] else { panic!("refused") };
+        self.queue.ready_push(&all.released).await.unwrap();
+        if moved.wakes_scheduler {
+            self.queue.scheduler_wake(WakeCall::Settle).await.unwrap();
+        }
+        if moved.wakes_scheduler || all.slots_wanted {
+            self.queue.scheduler_wake(WakeCall::Slots).await.unwrap();
+        }
     }
 
     /// Moves a task by a transition that must be taken.
@@ -151,7 +175,7 @@ impl Fixture {
         holder.fetch_optional(&self.pool).await.unwrap()
     }
 
-    async fn moves(&self) -> PgListener {
+    pub(crate) async fn moves(&self) -> PgListener {
         let mut listener = PgListener::connect_with(&self.pool).await.unwrap();
         listener.listen("moves").await.unwrap();
         listener
@@ -170,18 +194,6 @@ impl Fixture {
 
     /// Loses all that the queue has in Redis, as FLUSHALL would. Returns how many keys there were.
     pub(crate) async fn lose_redis(&self) -> usize {
-        let client = redis::Client::open(redis_url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut command = redis::cmd("KEYS");
-        let keys: Vec<String> =
-            command.arg(format!("{}:*", self.prefix)).query_async(&mut connection).await.unwrap();
-        if !keys.is_empty() {
-            redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
-        }
-        keys.len()
+        testing::redis_lose(&self.prefix).await
     }
-}
-
-fn redis_url() -> String {
-    std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for tests")
 }

@@ -1,12 +1,12 @@
 //! Two schedulers: one leads, and the other takes over.
 
+use std::time::Duration;
+
 use makima_shared::config::SchedulerConfig;
 use makima_shared::domain::TaskStatus;
-use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::crew::Worker;
 use crate::fixture::{EAGER, Fixture, Scheduler};
 
 /// Starts two schedulers and tells them apart: the leader first.
@@ -19,19 +19,15 @@ async fn pair(f: &Fixture, config: &SchedulerConfig) -> (Scheduler, Scheduler) {
 #[sqlx::test(migrations = "../migrations")]
 async fn one_of_two_leads_for_as_long_as_it_runs(pool: PgPool) {
     let f = Fixture::new(pool).await;
-    let (leading, standing_by) = pair(&f, &EAGER).await;
+    let config = SchedulerConfig { lease: Duration::from_secs(3), ..EAGER };
+    let (leading, standing_by) = pair(&f, &config).await;
     let leader = f.leader().await;
-    let mut worker = Worker::join(&f).await;
-    // Longer than a few leases, by the work done meanwhile: each child waits for the sweep.
-    let mut last = Vec::new();
-    for _ in 0..40 {
-        last = vec![f.submit("link", &last, json!({})).await];
-    }
-    for _ in 0..40 {
-        worker.work_quietly().await;
+    // Longer than a lease: it is renewed three times in its length, and each renewal is told.
+    let mut renewals = f.moves().await;
+    for _ in 0..4 {
+        renewals.recv().await.unwrap();
         assert_eq!(f.leader().await, leader);
     }
-    assert_eq!(f.story(last[0]).await, ["submitted", "released", "claimed", "started", "completed"]);
     standing_by.stop().await;
     assert_eq!(f.leader().await, leader);
     leading.stop().await;
@@ -43,13 +39,11 @@ async fn after_an_orderly_stop_the_other_one_leads_and_releases(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let (leading, standing_by) = pair(&f, &EAGER).await;
     let first = f.leader().await;
-    let parent = f.submit("parent", &[], json!({})).await;
-    let child = f.submit("child", &[parent], json!({})).await;
     leading.stop().await;
     // The lead was given up, not left to run out: whoever has it now is another one.
     assert_ne!(f.leader().await, first);
-    Worker::join(&f).await.work().await;
-    f.until(child, TaskStatus::Queued).await;
+    let task = f.submit_due("task").await;
+    f.until(task, TaskStatus::Queued).await;
     assert_ne!(f.leader().await, first);
     standing_by.stop().await;
 }
@@ -61,15 +55,13 @@ async fn nobody_leads_before_the_lease_of_a_dead_leader_is_over(pool: PgPool) {
     assert!(f.store.leader_acquire("scheduler", dead, EAGER.lease).await.unwrap().is_some());
     let until = sqlx::query_scalar("SELECT expires_at::text FROM leader_leases");
     let until: String = until.fetch_one(&f.pool).await.unwrap();
-    let parent = f.submit("parent", &[], json!({})).await;
-    let child = f.submit("child", &[parent], json!({})).await;
-    Worker::join(&f).await.work().await;
+    let task = f.submit_due("task").await;
     let scheduler = f.schedule(&EAGER);
-    f.until(child, TaskStatus::Queued).await;
+    f.until(task, TaskStatus::Queued).await;
     assert_ne!(f.leader().await, Some(dead));
     let after = sqlx::query_scalar("SELECT queued_at > $2::timestamptz FROM tasks WHERE id = $1");
-    let after: bool = after.bind(child).bind(until).fetch_one(&f.pool).await.unwrap();
-    assert!(after, "the child was released under a lead that was somebody else's");
+    let after: bool = after.bind(task).bind(until).fetch_one(&f.pool).await.unwrap();
+    assert!(after, "the task was released under a lead that was somebody else's");
     scheduler.stop().await;
 }
 

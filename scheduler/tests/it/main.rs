@@ -9,5 +9,8 @@ mod crew;
 mod dependencies;
 mod fixture;
 mod leadership;
+mod quarantine;
 mod requeue;
 mod rescue;
+mod schedules;
+mod silence;

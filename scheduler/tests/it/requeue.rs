@@ -39,9 +39,7 @@ async fn losing_redis_disturbs_no_running_attempt(pool: PgPool) {
     let attempt = worker.start().await;
     f.lose_redis().await;
     assert_eq!(f.task(running).await.status, TaskStatus::Running);
-    let done = makima_shared::domain::Transition::completed(attempt.epoch, Default::default());
-    f.apply(running, &done).await;
-    f.queue.scheduler_wake(running).await.unwrap();
+    f.complete(&attempt).await;
     assert_eq!(worker.work().await, "child");
     assert_eq!(f.story(child).await, ["submitted", "released", "claimed", "started", "completed"]);
     scheduler.stop().await;
@@ -52,7 +50,7 @@ async fn a_task_that_was_queued_without_a_hint_is_found(pool: PgPool) {
     let f = Fixture::new(pool).await;
     f.submit("task", &[], json!({})).await;
     // The hint goes to a worker that dies before it claims.
-    assert_eq!(f.queue.ready_claim(makima_shared::domain::WorkerId::new(), 1).await.unwrap().len(), 1);
+    assert_eq!(f.queue.ready_claim(makima_shared::domain::WorkerId::new(), &[], 1).await.unwrap().len(), 1);
     let scheduler = f.schedule(&EAGER);
     assert_eq!(Worker::join(&f).await.work().await, "task");
     scheduler.stop().await;

@@ -80,6 +80,13 @@ pub const SETTINGS: &[Setting] = &[
         "how long a task waits for a worker that has not lost it",
     ),
     number(
+        "scheduler.quarantine_ms",
+        "600000",
+        (0, 86_400_000),
+        "0 to 86400000 milliseconds",
+        "how long a worker that failed three tasks gets none (0: no quarantine)",
+    ),
+    number(
         "retry.base_delay_ms",
         "1000",
         (0, 3_600_000),
@@ -105,6 +112,12 @@ pub const SETTINGS: &[Setting] = &[
         (1, 1024),
         "a whole number from 1 to 1024",
         "how many tasks the worker runs at once",
+    ),
+    text(
+        "worker.labels",
+        "",
+        "up to 16 words with spaces between, such as gpu region=eu",
+        "what the worker offers to tasks that ask for it",
     ),
     text("worker.data_dir", "", "a directory", "where repository copies and workspaces lie"),
     number(
@@ -149,6 +162,12 @@ pub const SETTINGS: &[Setting] = &[
         "the largest patch that is stored, compressed",
     ),
     number("checkpoint.keep_days", "7", (1, 3650), "1 to 3650 days", "how long patches are kept"),
+    text(
+        "metrics.listen",
+        "",
+        "an address and a port, such as 127.0.0.1:7421, or nothing",
+        "where a scheduler or a worker shows its metrics; the API does on its own address",
+    ),
     text("log.format", "text", "text or json", "the form of log lines"),
     text("log.filter", "info", "directives such as info,makima_worker=debug", "which log lines are written"),
 ];

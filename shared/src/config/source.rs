@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::LogFormat;
 use super::settings::{self, SETTINGS, Setting};
+use crate::domain::{MAX_LABELS, is_label, sorted_labels};
 
 /// How many characters an error shows of a key that is none.
 const MAX_SHOWN_KEY: usize = 64;
@@ -188,6 +189,14 @@ impl Reader<'_> {
         self.text(key).split_whitespace().map(str::to_owned).collect()
     }
 
+    pub(super) fn labels(&mut self, key: &str) -> Vec<String> {
+        let read = |value: &str| -> Option<Vec<String>> {
+            let labels: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+            (labels.len() <= MAX_LABELS && labels.iter().all(|label| is_label(label))).then_some(labels)
+        };
+        sorted_labels(self.value(key, Vec::new(), |_setting, value| read(value)))
+    }
+
     pub(super) fn boolean(&mut self, key: &str) -> bool {
         self.value(key, false, |_setting, value| value.parse().ok())
     }
@@ -195,6 +204,16 @@ impl Reader<'_> {
     pub(super) fn address(&mut self, key: &str) -> SocketAddr {
         let fallback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         self.value(key, fallback, |_setting, value| value.parse().ok())
+    }
+
+    pub(super) fn optional_address(&mut self, key: &str) -> Option<SocketAddr> {
+        self.value(
+            key,
+            None,
+            |_setting, value| {
+                if value.is_empty() { Some(None) } else { value.parse().ok().map(Some) }
+            },
+        )
     }
 
     pub(super) fn log_format(&mut self, key: &str) -> LogFormat {
@@ -256,11 +275,12 @@ mod tests {
         let source = ConfigSource::default()
             .flag("worker.slots", Some("many"))
             .flag("worker.colour", Some("red"))
-            .environment(env(&[("MAKIMA_API_LISTEN", "everywhere")]));
+            .environment(env(&[("MAKIMA_API_LISTEN", "everywhere"), ("MAKIMA_METRICS_LISTEN", "7421")]));
         let text = Config::load(&source).unwrap_err().to_string();
         for part in [
             "worker.slots = \"many\" (from a flag): expected a whole number from 1 to 1024",
             "api.listen = \"everywhere\" (from the environment, MAKIMA_API_LISTEN): expected an address",
+            "metrics.listen = \"7421\" (from the environment, MAKIMA_METRICS_LISTEN): expected an address",
             "worker.colour (from a flag) is no setting",
         ] {
             assert!(text.contains(part), "{part} not in {text}");

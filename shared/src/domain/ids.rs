@@ -69,6 +69,14 @@ id_type!(
     TaskId
 );
 id_type!(
+    /// Names a contract: a group of tasks.
+    ContractId
+);
+id_type!(
+    /// Names a cron schedule.
+    ScheduleId
+);
+id_type!(
     /// Names one life of a worker process. A worker that lost its lease comes back under a new id.
     WorkerId
 );
@@ -78,9 +86,21 @@ impl TaskId {
     /// are a clock and the same for all tasks of a minute).
     #[must_use]
     pub fn short(self) -> String {
-        let text = self.0.simple().to_string();
-        text[text.len() - 8..].to_owned()
+        last_digits(self.0)
     }
+}
+
+impl ScheduleId {
+    /// Returns the short form that people type, as [`TaskId::short`] does.
+    #[must_use]
+    pub fn short(self) -> String {
+        last_digits(self.0)
+    }
+}
+
+fn last_digits(id: Uuid) -> String {
+    let text = id.simple().to_string();
+    text[text.len() - 8..].to_owned()
 }
 
 /// Counts the claims of a task. Every write of an attempt carries the epoch that it was claimed with, and the store

@@ -20,6 +20,13 @@ impl RetryPolicy {
         self.ceiling(retries).mul_f64(rand::random::<f64>())
     }
 
+    /// Returns a wait of which at least half is certain, for what only time can mend.
+    #[must_use]
+    pub(super) fn steady_delay(&self, retries: u32) -> Duration {
+        let retries = i16::try_from(retries).unwrap_or(i16::MAX);
+        self.ceiling(retries).mul_f64(0.5 + rand::random::<f64>() / 2.0)
+    }
+
     fn ceiling(&self, retries: i16) -> Duration {
         let doublings = u32::from(retries.clamp(0, 30).unsigned_abs());
         self.base_delay.saturating_mul(1 << doublings).min(self.max_delay)

@@ -1,12 +1,13 @@
 //! What a client may ask for, and the check that turns it into a [`NewTask`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Agent, BranchName, CompletionAction, RepositoryUrl, TaskId, is_hidden};
+use super::labels::{MAX_LABELS, is_label, sorted_labels};
+use super::{Agent, BranchName, CompletionAction, ContractId, Dependency, RepositoryUrl, TaskId, is_hidden};
 
 /// The body of a submission. Unknown fields are refused.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -35,12 +36,24 @@ pub struct TaskSubmission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
     pub priority: Option<i16>,
-    /// Tasks that must be done before this one: up to 10,000 of the same owner.
+    /// A name for this task within a bulk submission: `dependsOn` of its other tasks may hold it.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200)]
+    pub reference: Option<String>,
+    /// Tasks that must be done before this one: up to 10,000 of the same owner, by their ids; in a bulk submission also by
+    /// their `ref`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub depends_on: Vec<TaskId>,
+    pub depends_on: Vec<Dependency>,
     /// The task that this one is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
+    /// The contract that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract_id: Option<ContractId>,
+    /// What a worker must offer to take it: up to 16 words of letters, digits and `._:/=-`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 16)]
+    pub labels: Vec<String>,
     /// How often it is tried again after a failure: 0 to 100, 3 if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
@@ -88,10 +101,25 @@ impl FieldError {
     }
 }
 
-/// A submission that was checked. Only [`TaskSubmission::check`] makes one.
+/// A submission that was checked. Only [`TaskSubmission::check`] and [`super::BulkSubmission::check`] make one.
 #[derive(Clone, Debug)]
 pub struct NewTask {
     pub(crate) submission: TaskSubmission,
+    /// The tasks that it waits for.
+    pub(crate) parents: Vec<TaskId>,
+    /// The tasks of the same request that it waits for, by their places.
+    pub(crate) siblings: Vec<usize>,
+}
+
+impl NewTask {
+    /// Takes a submission back from where it was stored after it had been checked.
+    pub(crate) fn of_stored(submission: TaskSubmission) -> Self {
+        let parents = submission.depends_on.iter().filter_map(|dependency| match dependency {
+            Dependency::Task(id) => Some(*id),
+            Dependency::Ref(_) => None,
+        });
+        Self { parents: parents.collect(), siblings: Vec::new(), submission }
+    }
 }
 
 const MAX_NAME_CHARS: usize = 200;
@@ -106,31 +134,108 @@ const MAX_INTERVAL_SECS: i32 = 24 * 3600;
 const RUN_AT_YEARS: RangeInclusive<i32> = 1970..=9999;
 
 impl TaskSubmission {
-    /// Checks every field.
+    /// Makes a submission that asks for nothing but what has to be given.
+    #[must_use]
+    pub fn new(name: String, plan: String, repository_url: String, agent: Agent) -> Self {
+        Self {
+            name,
+            plan,
+            description: None,
+            repository_url,
+            base_branch: None,
+            target_branch: None,
+            agent,
+            priority: None,
+            reference: None,
+            depends_on: Vec::new(),
+            parent_task_id: None,
+            contract_id: None,
+            labels: Vec::new(),
+            max_retries: None,
+            timeout_secs: None,
+            checkpoint_interval_secs: None,
+            run_at: None,
+            env: BTreeMap::new(),
+            completion_action: CompletionAction::None,
+        }
+    }
+
+    /// Checks every field of a task that is submitted by itself.
     ///
     /// # Errors
     /// Names each field that cannot be taken, and why.
-    pub fn check(mut self, policy: &SubmissionPolicy) -> Result<NewTask, Vec<FieldError>> {
+    pub fn check(self, policy: &SubmissionPolicy) -> Result<NewTask, Vec<FieldError>> {
+        if self.reference.is_some() {
+            return Err(vec![FieldError::new("ref", "is for tasks of a bulk submission")]);
+        }
+        self.check_in_bulk(policy, &HashMap::new())
+    }
+
+    /// Checks every field. `refs` holds the places of the request's tasks.
+    pub(super) fn check_in_bulk(
+        mut self,
+        policy: &SubmissionPolicy,
+        refs: &HashMap<String, usize>,
+    ) -> Result<NewTask, Vec<FieldError>> {
         let mut errors = Vec::new();
         self.check_texts(&mut errors);
         self.check_git(policy, &mut errors);
         self.check_numbers(&mut errors);
         self.check_env(&mut errors);
         self.agent.validate(&mut errors);
+        self.check_labels(&mut errors);
+        let (parents, siblings) = self.check_dependencies(refs, &mut errors);
+        if errors.is_empty() { Ok(NewTask { submission: self, parents, siblings }) } else { Err(errors) }
+    }
+
+    fn check_labels(&mut self, errors: &mut Vec<FieldError>) {
+        if self.labels.len() > MAX_LABELS {
+            errors.push(FieldError::new("labels", "has more than 16 entries"));
+        } else if !self.labels.iter().all(|label| is_label(label)) {
+            let problem =
+                "must be words of up to 63 letters, digits and ._:/=- that start with a letter or digit";
+            errors.push(FieldError::new("labels", problem));
+        }
+        self.labels = sorted_labels(std::mem::take(&mut self.labels));
+    }
+
+    /// Brings the dependencies into one order, without repeats, and tells those that exist from those to be made.
+    fn check_dependencies(
+        &mut self,
+        refs: &HashMap<String, usize>,
+        errors: &mut Vec<FieldError>,
+    ) -> (Vec<TaskId>, Vec<usize>) {
         if self.depends_on.len() > MAX_DEPENDENCIES {
             errors.push(FieldError::new("dependsOn", "names more than 10,000 tasks"));
+            return Default::default();
         }
-        self.depends_on = self.depends_on.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        if errors.is_empty() { Ok(NewTask { submission: self }) } else { Err(errors) }
+        if self.reference.as_ref().is_some_and(|name| !(1..=MAX_NAME_CHARS).contains(&name.chars().count())) {
+            errors.push(FieldError::new("ref", "must have 1 to 200 characters"));
+        }
+        let unknown = |dependency: &&Dependency| match dependency {
+            Dependency::Task(_) => false,
+            Dependency::Ref(name) => !refs.contains_key(name),
+        };
+        if let Some((place, stranger)) =
+            self.depends_on.iter().enumerate().find(|(_, dependency)| unknown(dependency))
+        {
+            let name: String = stranger.to_string().chars().filter(|c| !is_hidden(*c)).take(64).collect();
+            let problem = format!("names \"{name}\", which is no task's id and no ref of this request");
+            errors.push(FieldError::new(format!("dependsOn[{place}]"), problem));
+        }
+        self.depends_on = self.depends_on.drain(..).collect::<BTreeSet<_>>().into_iter().collect();
+        let (mut parents, mut siblings) = (Vec::new(), Vec::new());
+        for dependency in &self.depends_on {
+            match dependency {
+                Dependency::Task(id) => parents.push(*id),
+                Dependency::Ref(name) => siblings.extend(refs.get(name)),
+            }
+        }
+        (parents, siblings)
     }
 
     fn check_texts(&self, errors: &mut Vec<FieldError>) {
-        let name_chars = self.name.chars().count();
-        if self.name.trim().is_empty() || name_chars > MAX_NAME_CHARS {
-            errors.push(FieldError::new("name", "must have 1 to 200 characters"));
-        } else if self.name.chars().any(is_hidden) {
-            errors.push(FieldError::new("name", "must be one line without control or format characters"));
-        }
+        check_name(&self.name, errors);
         if self.plan.trim().is_empty() {
             errors.push(FieldError::new("plan", "must not be empty"));
         }
@@ -202,6 +307,15 @@ impl TaskSubmission {
                 errors.push(FieldError::new(field, "holds a NUL character"));
             }
         }
+    }
+}
+
+/// Checks what people call something.
+pub(super) fn check_name(name: &str, errors: &mut Vec<FieldError>) {
+    if name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS {
+        errors.push(FieldError::new("name", "must have 1 to 200 characters"));
+    } else if name.chars().any(is_hidden) {
+        errors.push(FieldError::new("name", "must be one line without control or format characters"));
     }
 }
 

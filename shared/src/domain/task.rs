@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Agent, Epoch, OwnerId, TaskId, TaskStatus, WorkerId};
+use super::{Agent, ContractId, Epoch, OwnerId, TaskId, TaskStatus, WorkerId};
 
 /// What becomes of the result of a task that ended well.
 #[derive(
@@ -34,6 +34,8 @@ pub enum AttemptOutcome {
     TimedOut,
     /// The workspace could not be made, or the agent not be started.
     PreparationFailed,
+    /// The remote of the repository gave no answer.
+    RepositoryUnreachable,
     /// The worker's lease ran out.
     WorkerLost,
     /// The workspace vanished under the agent.
@@ -44,6 +46,24 @@ pub enum AttemptOutcome {
     Cancelled,
 }
 
+impl AttemptOutcome {
+    /// Returns the word used in SQL, JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::AgentFailed => "agent_failed",
+            Self::TimedOut => "timed_out",
+            Self::PreparationFailed => "preparation_failed",
+            Self::RepositoryUnreachable => "repository_unreachable",
+            Self::WorkerLost => "worker_lost",
+            Self::WorkspaceLost => "workspace_lost",
+            Self::HandedBack => "handed_back",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A task with everything that was asked for and where it stands.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +72,8 @@ pub struct Task {
     pub id: TaskId,
     /// The task that it is a part of.
     pub parent_task_id: Option<TaskId>,
+    /// The contract that it is a part of.
+    pub contract_id: Option<ContractId>,
     /// What people call it.
     pub name: String,
     /// What to do, in words.
@@ -70,6 +92,8 @@ pub struct Task {
     pub env: BTreeMap<String, String>,
     /// 0 to 100; higher goes first.
     pub priority: i16,
+    /// What a worker must offer to take it.
+    pub labels: Vec<String>,
     /// How many retries it has in all.
     pub max_retries: i16,
     /// How many it has spent.

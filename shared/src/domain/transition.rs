@@ -59,6 +59,17 @@ impl Failure {
         let reason = Reason::new(code, message);
         Self { outcome, reason, exit_code: None, permanent: false, exclude: None }
     }
+
+    /// Makes a failure of this worker: another one shall try next, and it counts towards the worker's quarantine.
+    #[must_use]
+    pub fn of_worker(
+        worker: WorkerId,
+        outcome: AttemptOutcome,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { exclude: Some(worker), ..Self::new(outcome, code, message) }
+    }
 }
 
 /// How an attempt ended, as its row tells it.
@@ -118,7 +129,8 @@ impl Transition {
         Self { epoch: Some(epoch), ..Self::new("started", &[TaskStatus::Starting], TaskStatus::Running) }
     }
 
-    /// The agent ended well and its result is where it belongs.
+    /// The agent ended well and its result is where it belongs. A task whose start was not told goes through `running` on the
+    /// way: both events are written.
     #[must_use]
     pub fn completed(epoch: Epoch, mut result: TaskResult) -> Self {
         result.completion_error = result.completion_error.map(storable);
@@ -126,7 +138,7 @@ impl Transition {
             epoch: Some(epoch),
             attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Completed, exit_code: Some(0) }),
             result,
-            ..Self::new("completed", &[TaskStatus::Running], TaskStatus::Done)
+            ..Self::new("completed", &TaskStatus::ACTIVE, TaskStatus::Done)
         }
     }
 
@@ -154,7 +166,8 @@ impl Transition {
         }
     }
 
-    /// The worker drains and gives the task back, at the price of no retry.
+    /// The worker drains and gives the task back, at the price of no retry. What bounds how often that may be is
+    /// [`Transition::handed_back_again`], which workers use.
     #[must_use]
     pub fn handed_back(epoch: Epoch) -> Self {
         Self {
@@ -182,6 +195,12 @@ impl Transition {
             reason: Some(Reason::new("DEPENDENCY_FAILED", message)),
             ..Self::new("dependency_failed", &[TaskStatus::Pending], TaskStatus::Failed)
         }
+    }
+
+    /// Returns how the attempt ends with it, if one does.
+    #[must_use]
+    pub fn outcome(&self) -> Option<AttemptOutcome> {
+        self.attempt_end.as_ref().map(|end| end.outcome)
     }
 
     /// Returns where the transition leads.
@@ -220,6 +239,10 @@ mod tests {
         ];
         for transition in all {
             for from in transition.from {
+                if (*from, transition.to) == (TaskStatus::Starting, TaskStatus::Done) {
+                    // By way of `running`, which has an event of its own.
+                    continue;
+                }
                 assert!(from.may_become(transition.to), "{}: {from} -> {}", transition.name, transition.to);
             }
         }

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::AsyncCommands;
+use redis::RedisResult;
 use redis::aio::PubSubSink;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Queue, QueueError};
+use super::{Queue, QueueError, RESPONSE_TIMEOUT};
 use crate::domain::TaskId;
 
 /// How long the hub waits before it tries to reach Redis again.
@@ -103,7 +103,8 @@ impl LiveEvents {
     async fn serve(&self, changed: &mut watch::Receiver<u64>) -> Result<(), QueueError> {
         use futures_util::StreamExt;
 
-        let (mut sink, mut messages) = self.queue.client.get_async_pubsub().await?.split();
+        let client = self.queue.connection.client().await?;
+        let (mut sink, mut messages) = answered(client.get_async_pubsub()).await?.split();
         let mut subscribed = Vec::new();
         changed.mark_changed();
         loop {
@@ -123,10 +124,10 @@ impl LiveEvents {
         let wanted: Vec<String> =
             self.channels.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         for channel in subscribed.iter().filter(|channel| !wanted.contains(channel)) {
-            sink.unsubscribe(channel).await?;
+            answered(sink.unsubscribe(channel)).await?;
         }
         for channel in wanted.iter().filter(|channel| !subscribed.contains(channel)) {
-            sink.subscribe(channel).await?;
+            answered(sink.subscribe(channel)).await?;
             self.tell(channel);
         }
         *subscribed = wanted;
@@ -140,13 +141,34 @@ impl LiveEvents {
     }
 }
 
+/// Gives a call on the subscribed connection up after a while, for which redis-rs sets no limit.
+async fn answered<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let limited = tokio::time::timeout(RESPONSE_TIMEOUT, call).await;
+    limited.unwrap_or_else(|_elapsed| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
 impl Queue {
     /// Spreads the word that a task has new events.
     ///
     /// # Errors
     /// Redis is away. Followers look by themselves now and then.
     pub async fn events_announce(&self, task: TaskId, sequence: i64) -> Result<(), QueueError> {
-        self.connection.clone().publish::<_, _, ()>(self.keys.events(task), sequence).await?;
+        self.events_announce_all(&[(task, sequence)]).await
+    }
+
+    /// Spreads the word that each of these tasks has new events, up to the number beside it.
+    ///
+    /// # Errors
+    /// As [`Queue::events_announce`].
+    pub async fn events_announce_all(&self, news: &[(TaskId, i64)]) -> Result<(), QueueError> {
+        if news.is_empty() {
+            return Ok(());
+        }
+        let mut publish = redis::pipe();
+        for (task, sequence) in news {
+            publish.publish(self.keys.events(*task), *sequence).ignore();
+        }
+        publish.query_async::<()>(&mut self.connection.clone()).await?;
         Ok(())
     }
 }

@@ -12,6 +12,8 @@ pub struct Caller {
     pub owner_id: OwnerId,
     /// The key that it came with.
     pub key_id: ApiKeyId,
+    /// It may see how much every owner has to do.
+    pub operator: bool,
 }
 
 impl Store {
@@ -20,14 +22,27 @@ impl Store {
     /// # Errors
     /// PostgreSQL is away.
     pub async fn api_key_create(&self, owner: OwnerId, name: &str) -> Result<String, StoreError> {
+        self.api_key_insert(owner, name, false).await
+    }
+
+    /// Makes a key for an owner who also looks after the whole installation.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn operator_key_create(&self, owner: OwnerId, name: &str) -> Result<String, StoreError> {
+        self.api_key_insert(owner, name, true).await
+    }
+
+    async fn api_key_insert(&self, owner: OwnerId, name: &str, operator: bool) -> Result<String, StoreError> {
         let secret = new_secret();
         let digest = digest(&secret);
         sqlx::query!(
-            "INSERT INTO api_keys (id, owner_id, name, key_sha256) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO api_keys (id, owner_id, name, key_sha256, operator) VALUES ($1, $2, $3, $4, $5)",
             ApiKeyId::new().uuid(),
             owner.uuid(),
             name,
             digest.as_slice(),
+            operator,
         )
         .execute(&self.pool)
         .await?;
@@ -43,7 +58,7 @@ impl Store {
         let caller = sqlx::query_as!(
             Caller,
             r#"
-            SELECT owner_id AS "owner_id: OwnerId", id AS "key_id: ApiKeyId"
+            SELECT owner_id AS "owner_id: OwnerId", id AS "key_id: ApiKeyId", operator
             FROM api_keys WHERE key_sha256 = $1 AND revoked_at IS NULL
             "#,
             digest.as_slice(),

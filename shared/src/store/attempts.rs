@@ -49,6 +49,27 @@ impl Store {
         Ok(attempts)
     }
 
+    /// Counts how many of a task's attempts ended in this way since the last one that counted against the task: those that
+    /// were handed back or did not reach the repository do not, whichever of the two comes in between.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempts_streak(&self, task: TaskId, outcome: AttemptOutcome) -> Result<u32, StoreError> {
+        let count = sqlx::query_scalar!(
+            r#"
+            SELECT count(*) AS "count!" FROM attempts
+            WHERE task_id = $1 AND outcome = $2 AND epoch > coalesce(
+                (SELECT max(epoch) FROM attempts
+                 WHERE task_id = $1 AND outcome NOT IN ('handed_back', 'repository_unreachable')), 0)
+            "#,
+            task.uuid(),
+            outcome as AttemptOutcome,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     /// Notes what an attempt starts from: the task's base commit, pinned from here on, and the checkpoint that it resumes.
     ///
     /// # Errors

@@ -4,6 +4,15 @@ use super::{Store, StoreError};
 use crate::domain::OwnerId;
 
 impl Store {
+    /// Returns what an owner is called.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn owner_name(&self, owner: OwnerId) -> Result<Option<String>, StoreError> {
+        let name = sqlx::query_scalar!("SELECT name FROM owners WHERE id = $1", owner.uuid());
+        Ok(name.fetch_optional(&self.pool).await?)
+    }
+
     /// Returns the owner of that name, made if there is none yet.
     ///
     /// # Errors

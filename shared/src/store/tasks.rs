@@ -1,19 +1,27 @@
 //! Tasks: how they come in, how they are read, and every way in which they move.
 //!
-//! The set-based moves (claim, release) and the single ones (`transition`) are one statement each: it locks the row,
-//! checks the statuses that may be left and the epoch, moves, closes or opens the attempt, and writes the event.
+//! Every move is one statement, for one task or for many: it locks the rows, checks the statuses that may be left and the
+//! epochs, moves, closes or opens the attempts, and writes the events.
 
 mod claim;
+mod exclusions;
+mod promote;
+mod queued;
 mod read;
-mod release;
+mod ready;
 mod rescue;
+mod settle;
+mod slots;
 mod submit;
 mod transition;
 mod waiting;
 
+pub use promote::Promoted;
 pub use read::{TaskFilter, TaskPage};
-pub use release::ReadyTask;
+pub use ready::ReadyTask;
 pub use rescue::LostAttempt;
-pub use submit::{SubmitError, Submitted};
-pub use transition::{Applied, Moved};
+pub use settle::Settled;
+pub(in crate::store) use submit::tasks_insert_in_txn;
+pub use submit::{AcceptedTask, SubmitError, Submitted};
+pub use transition::{Applied, AppliedAll, Move, Moved};
 pub use waiting::WaitingFacts;

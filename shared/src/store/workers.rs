@@ -3,7 +3,17 @@
 use std::time::Duration;
 
 use super::{Store, StoreError};
-use crate::domain::{NewWorker, Worker, WorkerId};
+use crate::domain::{NewWorker, Quarantine, Worker, WorkerId};
+
+/// What a worker learns when it renews its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a worker without a lease must stop its agents"]
+pub enum Renewal {
+    /// The lease holds on. The worker may be in quarantine.
+    Held(Option<Quarantine>),
+    /// It ran out before, or the worker was ended: its tasks are no longer its own.
+    Over,
+}
 
 impl Store {
     /// Enters a worker with its first lease.
@@ -13,8 +23,8 @@ impl Store {
     pub async fn worker_register(&self, worker: &NewWorker, lease: Duration) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            INSERT INTO workers (id, name, host, pid, version, slots, lease_expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+            INSERT INTO workers (id, name, host, pid, version, slots, labels, lease_expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
             "#,
             worker.id.uuid(),
             worker.name,
@@ -22,6 +32,7 @@ impl Store {
             worker.pid,
             env!("CARGO_PKG_VERSION"),
             worker.slots,
+            &worker.labels,
             lease.as_secs_f64(),
         )
         .execute(&self.pool)
@@ -29,22 +40,41 @@ impl Store {
         Ok(())
     }
 
-    /// Renews a lease. `false` means that it ran out before: the worker's tasks are no longer its own.
+    /// Renews a lease.
     ///
     /// # Errors
     /// PostgreSQL is away.
-    pub async fn worker_renew(&self, id: WorkerId, lease: Duration) -> Result<bool, StoreError> {
+    pub async fn worker_renew(&self, id: WorkerId, lease: Duration) -> Result<Renewal, StoreError> {
         let renewed = sqlx::query!(
             r#"
-            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2)
+            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2), renewed_at = now()
             WHERE id = $1 AND ended_at IS NULL AND lease_expires_at > now()
+            RETURNING CASE WHEN quarantined_until > now() THEN quarantined_until END AS until, quarantine_reason AS reason
             "#,
             id.uuid(),
             lease.as_secs_f64(),
         )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(renewed.map_or(Renewal::Over, |row| {
+            Renewal::Held(row.until.zip(row.reason).map(|(until, reason)| Quarantine { until, reason }))
+        }))
+    }
+
+    /// Notes what a worker has done in its life.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_count(&self, id: WorkerId, claimed: i64, done: i64) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE workers SET claimed_count = $2, done_count = $3 WHERE id = $1",
+            id.uuid(),
+            claimed,
+            done
+        )
         .execute(&self.pool)
         .await?;
-        Ok(renewed.rows_affected() == 1)
+        Ok(())
     }
 
     /// Marks a worker as one that takes nothing new.
@@ -112,7 +142,9 @@ impl Store {
             Worker,
             r#"
             SELECT id AS "id: WorkerId", name, host, pid, version, slots, labels, registered_at, lease_expires_at,
-                   draining, ended_at IS NULL AND lease_expires_at > now() AS "alive!",
+                   draining, CASE WHEN quarantined_until > now() THEN quarantined_until END AS quarantined_until,
+                   CASE WHEN quarantined_until > now() THEN quarantine_reason END AS quarantine_reason,
+                   ended_at IS NULL AND lease_expires_at > now() AS "alive!", claimed_count, done_count,
                    (SELECT count(*) FROM tasks WHERE tasks.worker_id = workers.id) AS "busy_slots!"
             FROM workers
             WHERE CASE WHEN $1::uuid IS NULL THEN ended_at IS NULL ELSE id = $1 END

@@ -1,6 +1,6 @@
 //! Owners and their keys.
 
-use makima_shared::store::Store;
+use makima_shared::testing;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 
@@ -8,7 +8,7 @@ use crate::fixture::wide;
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_key_names_its_owner_until_it_is_revoked(pool: PgPool) {
-    let store = Store::from_pool(pool.clone());
+    let store = testing::store(&pool);
     let (one, two) = (store.owner_ensure("one").await.unwrap(), store.owner_ensure("two").await.unwrap());
     let (first, second) =
         (store.api_key_create(one, "a").await.unwrap(), store.api_key_create(two, "a").await.unwrap());
@@ -30,8 +30,20 @@ async fn a_key_names_its_owner_until_it_is_revoked(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn only_a_key_that_was_made_for_an_operator_is_one(pool: PgPool) {
+    let store = testing::store(&pool);
+    let owner = store.owner_ensure("one").await.unwrap();
+    let (plain, operator) = (
+        store.api_key_create(owner, "a").await.unwrap(),
+        store.operator_key_create(owner, "b").await.unwrap(),
+    );
+    assert!(!store.api_key_authenticate(&plain).await.unwrap().unwrap().operator);
+    assert!(store.api_key_authenticate(&operator).await.unwrap().unwrap().operator);
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn a_secret_has_256_bits_and_is_stored_nowhere(pool: PgPool) {
-    let store = Store::from_pool(pool.clone());
+    let store = testing::store(&pool);
     let owner = store.owner_ensure("one").await.unwrap();
     let secret = store.api_key_create(owner, "a").await.unwrap();
     let digits = secret.strip_prefix("mk_").unwrap();
@@ -47,7 +59,7 @@ async fn an_owner_is_made_once_however_many_ask_at_once(pool: PgPool) {
     for round in 0..30 {
         let mut asking = JoinSet::new();
         for _ in 0..12 {
-            let store = Store::from_pool(wide.clone());
+            let store = testing::store(&wide);
             asking.spawn(async move { store.owner_ensure(&format!("owner {round}")).await.unwrap() });
         }
         let ids = asking.join_all().await;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, TaskId, TaskStatus, Transition};
-use makima_shared::store::Store;
+use makima_shared::store::Renewal;
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::{JoinSet, yield_now};
@@ -84,7 +85,7 @@ async fn each_task_goes_to_one_of_many_claimers_and_epochs_are_dense(pool: PgPoo
     for round in 1..=ROUNDS {
         let mut claims = JoinSet::new();
         for _ in 0..8 {
-            let (store, worker, tasks) = (Store::from_pool(wide.clone()), f.worker().await, tasks.clone());
+            let (store, worker, tasks) = (testing::store(&wide), f.worker().await, tasks.clone());
             claims.spawn(async move { store.tasks_claim(worker, &tasks).await.unwrap() });
         }
         let claimed: Vec<_> = claims.join_all().await.into_iter().flatten().collect();
@@ -121,7 +122,7 @@ async fn a_claim_waits_for_no_lock_and_holds_no_renewal_up(pool: PgPool) {
     let mut claim = f.pool.begin().await.unwrap();
     let reference = sqlx::query("SELECT FROM workers WHERE id = $1 FOR KEY SHARE").bind(worker);
     reference.execute(&mut *claim).await.unwrap();
-    assert!(f.store.worker_renew(worker, HOUR).await.unwrap());
+    assert_eq!(f.store.worker_renew(worker, HOUR).await.unwrap(), Renewal::Held(None));
     claim.rollback().await.unwrap();
 }
 

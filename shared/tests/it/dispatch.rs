@@ -41,10 +41,10 @@ async fn tasks_are_given_out_by_priority_then_age() {
     q.ready_push(&tasks).await.unwrap();
     let order = [1, 4, 3, 0, 5, 7, 2, 6].map(|place: usize| tasks[place].id);
     let worker = WorkerId::new();
-    let mut given = q.ready_claim(worker, 3).await.unwrap();
-    given.extend(q.ready_claim(worker, 100).await.unwrap());
+    let mut given = q.ready_claim(worker, &[], 3).await.unwrap();
+    given.extend(q.ready_claim(worker, &[], 100).await.unwrap());
     assert_eq!(given, order);
-    assert!(q.ready_claim(worker, 1).await.unwrap().is_empty());
+    assert!(q.ready_claim(worker, &[], 1).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -56,9 +56,9 @@ async fn an_excluded_worker_is_passed_over_and_keeps_nobody_back() {
     let free = ready_now();
     q.ready_push(&barred).await.unwrap();
     q.ready_push(std::slice::from_ref(&free)).await.unwrap();
-    assert_eq!(q.ready_claim(one, 5).await.unwrap(), [free.id]);
-    assert!(q.ready_claim(two, 5).await.unwrap().is_empty());
-    assert_eq!(q.ready_claim(three, 200).await.unwrap().len(), 100);
+    assert_eq!(q.ready_claim(one, &[], 5).await.unwrap(), [free.id]);
+    assert!(q.ready_claim(two, &[], 5).await.unwrap().is_empty());
+    assert_eq!(q.ready_claim(three, &[], 200).await.unwrap().len(), 100);
 }
 
 #[tokio::test]
@@ -67,11 +67,11 @@ async fn an_exclusion_that_was_lifted_is_forgotten() {
     let worker = WorkerId::new();
     let mut task = ready(50, Utc::now(), &[worker]);
     q.ready_push(std::slice::from_ref(&task)).await.unwrap();
-    assert!(q.ready_claim(worker, 1).await.unwrap().is_empty());
+    assert!(q.ready_claim(worker, &[], 1).await.unwrap().is_empty());
     task.excluded_worker_ids.clear();
     q.ready_push(std::slice::from_ref(&task)).await.unwrap();
     assert_eq!(rung(&q, worker).await, 1);
-    assert_eq!(q.ready_claim(worker, 1).await.unwrap(), [task.id]);
+    assert_eq!(q.ready_claim(worker, &[], 1).await.unwrap(), [task.id]);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_waiting_worker_is_rung_for_a_task_that_it_may_have_and_for_no_other()
     let q = OwnQueue::new().queue;
     let (barred, free, busy) = (WorkerId::new(), WorkerId::new(), WorkerId::new());
     for worker in [barred, free] {
-        assert!(q.ready_claim(worker, 1).await.unwrap().is_empty());
+        assert!(q.ready_claim(worker, &[], 1).await.unwrap().is_empty());
     }
     q.ready_push(&[ready(50, Utc::now(), &[barred])]).await.unwrap();
     assert_eq!([rung(&q, barred).await, rung(&q, free).await, rung(&q, busy).await], [0, 1, 0]);
@@ -95,7 +95,7 @@ async fn as_many_waiting_workers_are_rung_as_there_are_tasks() {
     let q = OwnQueue::new().queue;
     let workers: Vec<_> = (0..4).map(|_| WorkerId::new()).collect();
     for worker in &workers {
-        assert!(q.ready_claim(*worker, 1).await.unwrap().is_empty());
+        assert!(q.ready_claim(*worker, &[], 1).await.unwrap().is_empty());
     }
     q.ready_push(&[ready_now(), ready_now(), ready_now()]).await.unwrap();
     let mut bells = 0;
@@ -111,7 +111,7 @@ async fn the_worker_that_has_waited_longest_is_rung_first() {
     let workers: Vec<_> = (0..5).map(|_| WorkerId::new()).collect();
     for worker in workers.iter().chain(&workers[..1]) {
         // Asking again keeps the first one's place.
-        assert!(q.ready_claim(*worker, 1).await.unwrap().is_empty());
+        assert!(q.ready_claim(*worker, &[], 1).await.unwrap().is_empty());
     }
     for worker in &workers {
         q.ready_push(&[ready_now()]).await.unwrap();
@@ -130,7 +130,7 @@ async fn no_wake_up_is_lost_between_an_empty_claim_and_a_push() {
         let (claimer, pusher) = (own.queue.clone(), OwnQueue::over(&own.prefix));
         let mut race = JoinSet::new();
         let pushed = task.clone();
-        race.spawn(async move { claimer.ready_claim(worker, 1).await.unwrap() });
+        race.spawn(async move { claimer.ready_claim(worker, &[], 1).await.unwrap() });
         race.spawn(async move {
             pusher.ready_push(std::slice::from_ref(&pushed)).await.unwrap();
             Vec::new()
@@ -139,7 +139,7 @@ async fn no_wake_up_is_lost_between_an_empty_claim_and_a_push() {
         if claimed.is_empty() {
             asked_in_vain += 1;
             assert_eq!(rung(&own.queue, worker).await, 1, "round {round}");
-            assert_eq!(own.queue.ready_claim(worker, 1).await.unwrap(), [task.id]);
+            assert_eq!(own.queue.ready_claim(worker, &[], 1).await.unwrap(), [task.id]);
         } else {
             assert_eq!(claimed, [task.id]);
         }
@@ -159,7 +159,7 @@ async fn many_claimers_at_once_get_each_task_once() {
         claims.spawn(async move {
             let mut all = Vec::new();
             loop {
-                let some = q.ready_claim(WorkerId::new(), 7).await.unwrap();
+                let some = q.ready_claim(WorkerId::new(), &[], 7).await.unwrap();
                 if some.is_empty() {
                     return all;
                 }
@@ -180,8 +180,8 @@ async fn pushing_a_task_again_is_harmless() {
         own.queue.ready_push(std::slice::from_ref(&task)).await.unwrap();
     }
     own.queue.ready_push(&vec![task.clone(); 100]).await.unwrap();
-    assert_eq!(own.queue.ready_claim(worker, 10).await.unwrap(), [task.id]);
-    assert!(own.queue.ready_claim(worker, 10).await.unwrap().is_empty());
+    assert_eq!(own.queue.ready_claim(worker, &[], 10).await.unwrap(), [task.id]);
+    assert!(own.queue.ready_claim(worker, &[], 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -189,10 +189,10 @@ async fn a_removed_task_is_given_to_nobody_and_leaves_no_key() {
     let own = OwnQueue::new();
     let barred = ready(50, Utc::now(), &[WorkerId::new()]);
     own.queue.ready_push(&[barred.clone(), ready_now()]).await.unwrap();
-    own.queue.ready_remove(barred.id).await.unwrap();
+    own.queue.ready_remove(barred.id, barred.owner_id, &[]).await.unwrap();
     let worker = WorkerId::new();
-    assert_eq!(own.queue.ready_claim(worker, 10).await.unwrap().len(), 1);
-    assert!(own.queue.ready_claim(worker, 10).await.unwrap().is_empty());
+    assert_eq!(own.queue.ready_claim(worker, &[], 10).await.unwrap().len(), 1);
+    assert!(own.queue.ready_claim(worker, &[], 10).await.unwrap().is_empty());
     own.queue.worker_stop(worker, barred.id, 1.into()).await.unwrap();
     own.queue.worker_forget(worker).await.unwrap();
     assert_eq!(own.keys().await, [""; 0]);
@@ -209,11 +209,11 @@ async fn what_redis_lost_is_found_missing_and_comes_back_once_pushed() {
     };
     assert!(missing().await.is_empty());
     assert!(own.queue.ready_missing(Vec::new()).await.unwrap().is_empty());
-    let taken = own.queue.ready_claim(WorkerId::new(), 1).await.unwrap();
+    let taken = own.queue.ready_claim(WorkerId::new(), &[], 1).await.unwrap();
     assert_eq!(missing().await, taken);
     own.lose_everything().await;
     assert_eq!(missing().await, tasks.each_ref().map(|task| task.id));
     own.queue.ready_push(&tasks).await.unwrap();
     assert!(missing().await.is_empty());
-    assert_eq!(own.queue.ready_claim(WorkerId::new(), 10).await.unwrap().len(), 3);
+    assert_eq!(own.queue.ready_claim(WorkerId::new(), &[], 10).await.unwrap().len(), 3);
 }

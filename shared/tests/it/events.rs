@@ -1,7 +1,8 @@
 //! A task's history.
 
 use makima_shared::domain::{EventKind, TaskStatus, Transition};
-use makima_shared::store::{Fenced, Store};
+use makima_shared::store::Fenced;
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ async fn numbers_have_no_gaps_whoever_writes_at_once(pool: PgPool) {
     let attempt = f.run(f.submit(json!({})).await).await;
     let mut writers = JoinSet::new();
     for writer in 0..8_usize {
-        let store = Store::from_pool(wide.clone());
+        let store = testing::store(&wide);
         writers.spawn(async move {
             for batch in 0..10_usize {
                 let lines: Vec<_> =
@@ -56,7 +57,7 @@ async fn no_output_stands_behind_the_cancel_that_it_raced_with(pool: PgPool) {
         let attempt = f.run(f.submit(json!({})).await).await;
         let mut writers = JoinSet::new();
         for _ in 0..4 {
-            let store = Store::from_pool(wide.clone());
+            let store = testing::store(&wide);
             writers.spawn(async move {
                 let line = [json!({"text": "x"})];
                 let mut taken = 0_usize;

@@ -1,7 +1,7 @@
 //! Invariant 3: once an epoch is closed, none of its writes is taken.
 
 use makima_shared::domain::{AttemptOutcome, Epoch, EventKind, TaskResult, TaskStatus, Transition};
-use makima_shared::store::{Applied, Fenced, OpenAttempt};
+use makima_shared::store::{Applied, Fenced, OpenAttempt, Renewal};
 use serde_json::json;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -134,5 +134,5 @@ async fn an_expired_lease_closes_no_epoch_before_the_task_is_taken_away(pool: Pg
     // Nobody else can have the task yet, so the late word is still the only one.
     f.output(attempt).await;
     let worker = f.task(attempt.task_id).await.worker_id.unwrap();
-    assert!(!f.store.worker_renew(worker, Duration::from_secs(9)).await.unwrap());
+    assert_eq!(f.store.worker_renew(worker, Duration::from_secs(9)).await.unwrap(), Renewal::Over);
 }

@@ -7,7 +7,10 @@ use makima_shared::domain::{
     Reason, RetryPolicy, SubmissionPolicy, Task, TaskEvent, TaskId, TaskResult, TaskStatus, TaskSubmission,
     Transition, WorkerId, fold_statuses,
 };
-use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, Store, Submitted};
+use makima_shared::store::{
+    AcceptedTask, Applied, Fenced, Move, Moved, OpenAttempt, ReadyTask, Store, Submitted,
+};
+use makima_shared::testing;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -71,11 +74,11 @@ pub(crate) fn accepted<T>(fenced: Fenced<T>) -> T {
     }
 }
 
-/// The task that a submission made.
-pub(crate) fn created(submitted: Submitted) -> Task {
+/// The one task that a submission made.
+pub(crate) fn created(submitted: Submitted) -> AcceptedTask {
     match submitted {
-        Submitted::Created(task) => *task,
-        Submitted::Repeated(task) => panic!("{} was submitted before", task.id),
+        Submitted::Created(mut tasks) if tasks.len() == 1 => tasks.remove(0),
+        other => panic!("{other:?} is not one new task"),
     }
 }
 
@@ -94,7 +97,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(pool: PgPool) -> Self {
-        let store = Store::from_pool(pool.clone());
+        let store = testing::store(&pool);
         let owner = store.owner_ensure(&OwnerId::new().to_string()).await.unwrap();
         Self { pool, store, owner }
     }
@@ -105,8 +108,18 @@ impl Fixture {
     }
 
     pub(crate) async fn worker_with_lease(&self, lease: Duration) -> WorkerId {
-        let worker =
-            NewWorker { id: WorkerId::new(), name: "w".to_owned(), host: "h".to_owned(), pid: 1, slots: 2 };
+        self.worker_that_offers(&[], lease).await
+    }
+
+    pub(crate) async fn worker_that_offers(&self, labels: &[&str], lease: Duration) -> WorkerId {
+        let worker = NewWorker {
+            id: WorkerId::new(),
+            name: "w".to_owned(),
+            host: "h".to_owned(),
+            pid: 1,
+            slots: 2,
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        };
         self.store.worker_register(&worker, lease).await.unwrap();
         worker.id
     }
@@ -142,9 +155,63 @@ impl Fixture {
         self.apply(attempt.task_id, &failed).await
     }
 
+    /// What the queue should know.
+    pub(crate) async fn queued(&self) -> Vec<ReadyTask> {
+        let begin = (chrono::DateTime::UNIX_EPOCH, TaskId::from(uuid::Uuid::nil()));
+        self.store.tasks_queued(begin, 0, 1000).await.unwrap()
+    }
+
+    /// Completes attempts in one statement, and returns the tasks that this released.
+    pub(crate) async fn complete_all(&self, attempts: &[OpenAttempt]) -> Vec<TaskId> {
+        let moves: Vec<_> = attempts
+            .iter()
+            .map(|attempt| Move {
+                task: attempt.task_id,
+                transition: Transition::completed(attempt.epoch, TaskResult::default()),
+            })
+            .collect();
+        let all = self.store.tasks_transition(&moves).await.unwrap();
+        assert!(all.applied.iter().all(|applied| matches!(applied, Applied::Moved(_))));
+        all.released.into_iter().map(|task| task.id).collect()
+    }
+
+    /// Releases what only waited for its time, or for the scheduler to tell it of a parent's end.
     pub(crate) async fn release(&self) -> Vec<TaskId> {
-        let released = self.store.tasks_release(None, 100).await.unwrap();
-        released.into_iter().map(|task| task.id).collect()
+        let parents = self.store.tasks_children_waiting(1000).await.unwrap();
+        let settled = self.store.children_release(&parents, 10_000).await.unwrap();
+        self.store.parents_settled(&parents).await.unwrap();
+        let promoted = self.store.tasks_promote_due(1000).await.unwrap();
+        settled.released.into_iter().chain(promoted.released).map(|task| task.id).collect()
+    }
+
+    /// Fails the children of tasks that can no longer be done, and returns them.
+    pub(crate) async fn fail_blocked(&self) -> Vec<TaskId> {
+        let parents = self.store.tasks_children_waiting(1000).await.unwrap();
+        let blocked = self.store.children_blocked(&parents, 1000).await.unwrap();
+        for (task, message) in &blocked {
+            let failed = Transition::dependency_failed(message.clone());
+            let _ = self.store.task_transition(*task, &failed).await.unwrap();
+        }
+        self.store.parents_settled(&parents).await.unwrap();
+        blocked.into_iter().map(|(task, _)| task).collect()
+    }
+
+    /// Checks that every count of open dependencies is what the edges say, and that no mark was forgotten.
+    pub(crate) async fn assert_dependencies_are_counted(&self) {
+        let wrong: Vec<String> = sqlx::query_scalar(
+            "SELECT t.id || ' counts ' || coalesce(t.undone_parents::text, 'nothing') FROM tasks t
+             WHERE t.undone_parents IS DISTINCT FROM
+                   (SELECT count(*) FROM task_dependencies d WHERE d.task_id = t.id AND NOT d.satisfied)
+             UNION ALL
+             SELECT p.id || ' has children that were not told' FROM tasks p
+             WHERE NOT p.children_waiting AND p.finished_at IS NOT NULL AND EXISTS (
+                SELECT FROM task_dependencies d JOIN tasks c ON c.id = d.task_id
+                WHERE d.depends_on_task_id = p.id AND NOT d.satisfied AND c.status = 'pending')",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     /// Applies a transition that must be taken.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use makima_shared::domain::{Epoch, TaskId, WorkerId};
-use makima_shared::queue::InboxMessage;
+use makima_shared::queue::{InboxMessage, WakeCall};
 use makima_shared::store::OpenAttempt;
 
 use crate::redis_fixture::{OwnQueue, ready_now};
@@ -36,13 +36,13 @@ async fn messages_come_in_order_and_survive_a_reconnect() {
 async fn a_message_wakes_the_worker_that_waits_for_it() {
     let own = OwnQueue::new();
     let worker = WorkerId::new();
-    assert!(own.queue.ready_claim(worker, 1).await.unwrap().is_empty());
+    assert!(own.queue.ready_claim(worker, &[], 1).await.unwrap().is_empty());
     let mut inbox = own.queue.inbox(worker);
     let push = [ready_now()];
     let (message, pushed) = tokio::join!(inbox.next(PATIENCE), own.queue.ready_push(&push));
     pushed.unwrap();
     assert_eq!(message.unwrap(), Some(InboxMessage::Claim));
-    assert_eq!(own.queue.ready_claim(worker, 1).await.unwrap(), [push[0].id]);
+    assert_eq!(own.queue.ready_claim(worker, &[], 1).await.unwrap(), [push[0].id]);
 }
 
 #[tokio::test]
@@ -60,14 +60,13 @@ async fn an_inbox_without_messages_says_so_and_goes_on() {
 #[tokio::test]
 async fn calls_that_came_while_no_scheduler_listened_are_heard_together() {
     let own = OwnQueue::new();
-    let ended: Vec<_> = (0..5).map(|_| TaskId::new()).collect();
-    for task in &ended {
-        own.queue.scheduler_wake(*task).await.unwrap();
+    let called = [WakeCall::Settle, WakeCall::Slots, WakeCall::Settle];
+    for call in called {
+        own.queue.scheduler_wake(call).await.unwrap();
     }
     let mut calls = own.queue.wake_calls();
-    assert_eq!(calls.next(PATIENCE).await.unwrap(), ended);
-    let late = TaskId::new();
-    let (heard, called) = tokio::join!(calls.next(PATIENCE), own.queue.scheduler_wake(late));
+    assert_eq!(calls.next(PATIENCE).await.unwrap(), called);
+    let (heard, called) = tokio::join!(calls.next(PATIENCE), own.queue.scheduler_wake(WakeCall::Slots));
     called.unwrap();
-    assert_eq!(heard.unwrap(), [late]);
+    assert_eq!(heard.unwrap(), [WakeCall::Slots]);
 }

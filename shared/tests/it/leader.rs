@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use makima_shared::store::Store;
+use makima_shared::testing;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::fixture::{HOUR, wide};
 #[sqlx::test(migrations = "../migrations")]
 async fn one_of_many_at_a_time_leads(pool: PgPool) {
     let wide = wide(&pool);
-    let store = Store::from_pool(wide.clone());
+    let store = testing::store(&wide);
     for _ in 0..20 {
         let mut candidates = JoinSet::new();
         for _ in 0..8 {
@@ -31,7 +31,7 @@ async fn one_of_many_at_a_time_leads(pool: PgPool) {
 
 #[sqlx::test(migrations = "../migrations")]
 async fn the_lead_is_free_at_once_when_it_is_given_up_and_when_its_lease_is_over(pool: PgPool) {
-    let store = Store::from_pool(pool);
+    let store = testing::store(&pool);
     let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
     let leads = |who, lease| {
         let store = store.clone();

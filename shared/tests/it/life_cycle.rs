@@ -102,7 +102,7 @@ impl World {
                 let task = self.f.submit(json!({"dependsOn": parents, "maxRetries": max_retries})).await;
                 self.tasks.lock().unwrap().push(task);
             }
-            Operation::Release => drop(store.tasks_release(None, 100).await.unwrap()),
+            Operation::Release => drop(self.f.release().await),
             Operation::Claim { worker, task } => self.claim(worker, task).await,
             Operation::Start(attempt) => self.transition(attempt, |a| Transition::started(a.epoch)).await,
             Operation::Append(attempt, lines) => self.append(attempt, lines).await,
@@ -124,12 +124,7 @@ impl World {
                 }
             }
             Operation::Lose { worker } => self.lose(worker).await,
-            Operation::FailBlocked => {
-                for (task, message) in store.tasks_blocked(100).await.unwrap() {
-                    let failed = Transition::dependency_failed(message);
-                    let _ = store.task_transition(task, &failed).await.unwrap();
-                }
-            }
+            Operation::FailBlocked => drop(self.f.fail_blocked().await),
         }
     }
 
@@ -266,6 +261,7 @@ async fn live(pool: PgPool, operations: Vec<Operation>) {
         world.assert_legal_history(task).await;
     }
     world.assert_dependencies_were_kept().await;
+    world.f.assert_dependencies_are_counted().await;
 }
 
 /// Checks that the lives together went through all that these operations can lead to.

@@ -6,11 +6,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api_keys;
+mod bulk;
 mod checkpoints;
 mod claim;
 mod constraints;
+mod departure;
 mod dispatch;
 mod events;
+mod exclusions;
+mod fairness;
 mod fence;
 mod fixture;
 mod inbox;
@@ -18,8 +22,14 @@ mod isolation;
 mod leader;
 mod life_cycle;
 mod live_events;
+mod overview;
+mod presence;
+mod quarantine;
 mod redis_fixture;
 mod release;
+mod schedules;
+mod slots;
+mod streak;
 mod submission;
 mod transitions;
 mod waiting;

@@ -1,15 +1,11 @@
 //! A queue of its own within the Redis of `REDIS_URL`.
 
 use chrono::{DateTime, Utc};
-use makima_shared::domain::{TaskId, WorkerId};
+use makima_shared::domain::{OwnerId, TaskId, WorkerId};
 use makima_shared::queue::Queue;
 use makima_shared::store::ReadyTask;
-use redis::aio::MultiplexedConnection;
+use makima_shared::testing;
 use uuid::Uuid;
-
-fn redis_url() -> String {
-    std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for tests")
-}
 
 /// A queue under a random prefix.
 pub(crate) struct OwnQueue {
@@ -25,39 +21,36 @@ impl OwnQueue {
 
     /// Another connection to the queue of that prefix.
     pub(crate) fn over(prefix: &str) -> Queue {
-        Queue::open(&redis_url(), prefix).unwrap()
-    }
-
-    async fn connection(&self) -> MultiplexedConnection {
-        let client = redis::Client::open(redis_url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        Queue::open(&testing::redis_url(), prefix).unwrap()
     }
 
     /// The names of the queue's keys.
     pub(crate) async fn keys(&self) -> Vec<String> {
-        let mut keys = redis::cmd("KEYS");
-        keys.arg(format!("{}:*", self.prefix)).query_async(&mut self.connection().await).await.unwrap()
+        testing::redis_keys(&self.prefix).await
     }
 
     /// The channels of the queue that somebody has subscribed to.
     pub(crate) async fn channels(&self) -> Vec<String> {
-        let mut channels = redis::cmd("PUBSUB");
-        channels.arg("CHANNELS").arg(format!("{}:*", self.prefix));
-        channels.query_async(&mut self.connection().await).await.unwrap()
+        testing::redis_channels(&self.prefix).await
     }
 
     /// Loses all that the queue has in Redis, as FLUSHALL would.
     pub(crate) async fn lose_everything(&self) {
-        let keys = self.keys().await;
-        if !keys.is_empty() {
-            redis::cmd("DEL").arg(keys).query_async::<()>(&mut self.connection().await).await.unwrap();
-        }
+        testing::redis_lose(&self.prefix).await;
     }
 }
 
 /// A ready task of a given priority and age, for everybody but `excluded`.
 pub(crate) fn ready(priority: i16, queued_at: DateTime<Utc>, excluded: &[WorkerId]) -> ReadyTask {
-    ReadyTask { id: TaskId::new(), priority, queued_at, excluded_worker_ids: excluded.to_vec() }
+    ReadyTask {
+        id: TaskId::new(),
+        owner_id: OwnerId::from(Uuid::nil()),
+        owner_weight: 1,
+        priority,
+        queued_at,
+        labels: Vec::new(),
+        excluded_worker_ids: excluded.to_vec(),
+    }
 }
 
 /// A ready task for everybody.

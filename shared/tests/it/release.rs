@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use makima_shared::domain::{EventKind, TaskId, TaskStatus, Transition};
-use makima_shared::store::Store;
+use makima_shared::domain::{EventKind, TaskId, TaskResult, TaskStatus, Transition};
+use makima_shared::store::{Move, ReadyTask};
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -12,33 +13,101 @@ use tokio::task::JoinSet;
 use crate::fixture::{Fixture, agent_failure, wide};
 
 #[sqlx::test(migrations = "../migrations")]
-async fn a_task_is_released_once_all_that_it_depends_on_is_done(pool: PgPool) {
+async fn a_task_is_released_with_the_end_of_the_last_one_that_it_depends_on(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let (one, two) = (f.submit(json!({})).await, f.submit(json!({})).await);
-    let child = f.submit(json!({"dependsOn": [one, two], "priority": 80})).await;
-    f.complete(f.run(one).await).await;
-    assert!(f.release().await.is_empty());
-    let last = f.run(two).await;
-    assert!(f.release().await.is_empty());
-    f.complete(last).await;
-    let released = f.store.tasks_release(Some(&[two]), 10).await.unwrap();
-    assert_eq!(released.iter().map(|task| (task.id, task.priority)).collect::<Vec<_>>(), [(child, 80)]);
-    assert!(f.release().await.is_empty());
+    let child = f.submit(json!({"dependsOn": [one, two]})).await;
+    let (one, two) = (f.run(one).await, f.run(two).await);
+    assert!(f.complete_all(&[one]).await.is_empty());
+    assert_eq!(f.status(child).await, TaskStatus::Pending);
+    assert_eq!(f.complete_all(&[two]).await, [child]);
+    assert_eq!(f.status(child).await, TaskStatus::Queued);
+    assert!(f.release().await.is_empty(), "nothing is left for the scheduler");
     f.assert_history_gives_status(child).await;
+    f.assert_dependencies_are_counted().await;
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn a_release_for_parents_looks_at_their_children_alone(pool: PgPool) {
+async fn parents_that_end_in_one_statement_release_their_child_once(pool: PgPool) {
     let f = Fixture::new(pool).await;
-    let (one, two) = (f.submit(json!({})).await, f.submit(json!({})).await);
-    let of_one = f.submit(json!({"dependsOn": [one]})).await;
-    let of_two = f.submit(json!({"dependsOn": [two]})).await;
-    f.complete(f.run(one).await).await;
-    f.complete(f.run(two).await).await;
-    let released = f.store.tasks_release(Some(&[one]), 10).await.unwrap();
-    assert_eq!(released.iter().map(|task| task.id).collect::<Vec<_>>(), [of_one]);
-    assert!(f.store.tasks_release(Some(&[]), 10).await.unwrap().is_empty());
-    assert_eq!(f.release().await, [of_two]);
+    let mut attempts = Vec::new();
+    for _ in 0..5 {
+        attempts.push(f.run(f.submit(json!({})).await).await);
+    }
+    let parents: Vec<_> = attempts.iter().map(|attempt| attempt.task_id).collect();
+    let child = f.submit(json!({"dependsOn": parents})).await;
+    assert_eq!(f.complete_all(&attempts).await, [child]);
+    f.assert_history_gives_status(child).await;
+    f.assert_dependencies_are_counted().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_wide_fan_out_is_left_to_the_scheduler_and_released_in_batches(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let parent = f.submit(json!({})).await;
+    let mut children = BTreeSet::new();
+    for _ in 0..101 {
+        children.insert(f.submit(json!({"dependsOn": [parent]})).await);
+    }
+    assert!(f.complete_all(&[f.run(parent).await]).await.is_empty());
+    f.assert_dependencies_are_counted().await;
+    let mut released = BTreeSet::new();
+    loop {
+        let settled = f.store.children_release(&[parent], 40).await.unwrap();
+        released.extend(settled.released.iter().map(|task| task.id));
+        if settled.edges == 0 {
+            break;
+        }
+        assert!(settled.edges <= 40);
+    }
+    assert_eq!(released, children);
+    assert_eq!(f.store.tasks_children_waiting(10).await.unwrap(), [parent]);
+    assert_eq!(f.store.parents_settled(&[parent]).await.unwrap(), 1);
+    assert!(f.store.tasks_children_waiting(10).await.unwrap().is_empty());
+    f.assert_dependencies_are_counted().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_child_whose_time_has_not_come_waits_for_it_after_its_parents(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let parent = f.submit(json!({})).await;
+    let child = f.submit(json!({"dependsOn": [parent], "runAt": "2999-01-01T00:00:00Z"})).await;
+    assert!(f.complete_all(&[f.run(parent).await]).await.is_empty());
+    assert!(f.release().await.is_empty());
+    sqlx::query("UPDATE tasks SET not_before = now() WHERE id = $1")
+        .bind(child.uuid())
+        .execute(&f.pool)
+        .await
+        .unwrap();
+    assert_eq!(f.release().await, [child]);
+}
+
+/// What an older version leaves: no counts and no marks.
+#[sqlx::test(migrations = "../migrations")]
+async fn what_the_version_before_wrote_is_counted_and_marked(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let (done, open) = (f.submit(json!({})).await, f.submit(json!({})).await);
+    let free = f.submit(json!({"dependsOn": [done]})).await;
+    let kept = f.submit(json!({"dependsOn": [done, open]})).await;
+    f.complete(f.run(done).await).await;
+    sqlx::raw_sql(
+        "UPDATE tasks SET undone_parents = NULL, children_waiting = false;
+         UPDATE tasks SET status = 'pending', queued_at = NULL, not_before = NULL, last_sequence = 1 WHERE status = 'queued'
+             AND id IN (SELECT task_id FROM task_dependencies);
+         DELETE FROM task_events e USING tasks t WHERE t.id = e.task_id AND t.status = 'pending' AND e.sequence > 1;
+         UPDATE task_dependencies SET satisfied = false;",
+    )
+    .execute(&f.pool)
+    .await
+    .unwrap();
+    assert!(f.release().await.is_empty());
+    assert!(f.store.dependencies_recount(100).await.unwrap() > 0);
+    assert_eq!(f.release().await, [free]);
+    assert_eq!(f.status(kept).await, TaskStatus::Pending);
+    assert_eq!(f.complete_all(&[f.run(open).await]).await, [kept]);
+    for task in [free, kept] {
+        f.assert_history_gives_status(task).await;
+    }
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -52,28 +121,37 @@ async fn a_task_is_not_released_before_its_time(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn each_task_is_released_once_whoever_releases_at_once(pool: PgPool) {
+async fn each_task_is_released_once_whoever_ends_and_releases_at_once(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let wide = wide(&f.pool);
     for _ in 0..5 {
-        let parent = f.submit(json!({})).await;
+        let mut attempts = Vec::new();
+        for _ in 0..6 {
+            attempts.push(f.run(f.submit(json!({})).await).await);
+        }
+        let parents: Vec<_> = attempts.iter().map(|attempt| attempt.task_id).collect();
         let mut children = BTreeSet::new();
         for _ in 0..30 {
-            children.insert(f.submit(json!({"dependsOn": [parent]})).await);
+            children.insert(f.submit(json!({"dependsOn": parents})).await);
         }
-        f.complete(f.run(parent).await).await;
-        let mut releases = JoinSet::new();
-        for _ in 0..8 {
-            let store = Store::from_pool(wide.clone());
-            releases.spawn(async move { store.tasks_release(None, 100).await.unwrap() });
+        let mut ends = JoinSet::new();
+        for attempt in attempts {
+            let (store, parents) = (testing::store(&wide), parents.clone());
+            ends.spawn(async move {
+                let transition = Transition::completed(attempt.epoch, TaskResult::default());
+                let moves = [Move { task: attempt.task_id, transition }];
+                let mut released = store.tasks_transition(&moves).await.unwrap().released;
+                released.extend(store.children_release(&parents, 100).await.unwrap().released);
+                released
+            });
         }
-        let released: Vec<TaskId> =
-            releases.join_all().await.into_iter().flatten().map(|task| task.id).collect();
+        let released: Vec<TaskId> = ends.join_all().await.into_iter().flatten().map(|task| task.id).collect();
         assert_eq!(released.len(), children.len());
         assert_eq!(released.into_iter().collect::<BTreeSet<_>>(), children);
         for child in children {
             f.assert_history_gives_status(child).await;
         }
+        f.assert_dependencies_are_counted().await;
     }
     wide.close().await;
 }
@@ -91,15 +169,13 @@ async fn a_graph_below_a_failed_task_is_found_as_blocked_layer_by_layer(pool: Pg
     f.fail(f.run(root).await, failure).await;
     let mut layers = Vec::new();
     loop {
-        let blocked = f.store.tasks_blocked(10).await.unwrap();
+        let blocked = f.fail_blocked().await;
         if blocked.is_empty() {
             break;
         }
-        layers.push(blocked.iter().map(|(id, _)| *id).collect::<Vec<_>>());
-        for (task, message) in blocked {
-            f.apply(task, &Transition::dependency_failed(message)).await;
-        }
+        layers.push(blocked);
     }
+    assert!(f.store.tasks_children_waiting(10).await.unwrap().is_empty());
     assert_eq!(layers, [vec![left, right], vec![bottom]]);
     let row = f.task(right).await;
     assert_eq!((row.status, row.status_code.as_deref()), (TaskStatus::Failed, Some("DEPENDENCY_FAILED")));
@@ -155,15 +231,12 @@ async fn queued_tasks_are_listed_by_page_and_age(pool: PgPool) {
         tasks.push(f.submit(json!({})).await);
     }
     f.claim(f.worker().await, tasks[1]).await;
-    let ids = |after, age, limit| {
-        let store = f.store.clone();
-        async move {
-            let page = store.tasks_queued(after, age, limit).await.unwrap();
-            page.into_iter().map(|task| task.id).collect::<Vec<_>>()
-        }
-    };
-    assert_eq!(ids(None, 0, 3).await, [tasks[0], tasks[2], tasks[3]]);
-    assert_eq!(ids(Some(tasks[3]), 0, 3).await, [tasks[4]]);
+    let begin = (chrono::DateTime::UNIX_EPOCH, TaskId::from(uuid::Uuid::nil()));
+    let page = f.store.tasks_queued(begin, 0, 3).await.unwrap();
+    let ids = |page: &[ReadyTask]| page.iter().map(|task| task.id).collect::<Vec<_>>();
+    assert_eq!(ids(&page), [tasks[0], tasks[2], tasks[3]]);
+    let after = (page[2].queued_at, page[2].id);
+    assert_eq!(ids(&f.store.tasks_queued(after, 0, 3).await.unwrap()), [tasks[4]]);
     let hour = i64::try_from(Duration::from_secs(3600).as_millis()).unwrap();
-    assert!(ids(None, hour, 3).await.is_empty());
+    assert!(f.store.tasks_queued(begin, hour, 3).await.unwrap().is_empty());
 }

@@ -2,7 +2,8 @@
 
 use chrono::{Duration, Utc};
 use makima_shared::domain::{TaskId, TaskStatus, Transition};
-use makima_shared::store::{Store, SubmitError, Submitted};
+use makima_shared::store::{SubmitError, Submitted};
+use makima_shared::testing;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::{JoinSet, yield_now};
@@ -12,7 +13,9 @@ use crate::fixture::{Fixture, created, new_task, wide};
 #[sqlx::test(migrations = "../migrations")]
 async fn a_task_that_nothing_keeps_is_queued_at_once(pool: PgPool) {
     let f = Fixture::new(pool).await;
-    let task = created(f.store.task_submit(f.owner, &new_task(&json!({})), None).await.unwrap());
+    let accepted = created(f.store.task_submit(f.owner, &new_task(&json!({})), None).await.unwrap());
+    assert_eq!(accepted.ready.map(|ready| ready.id), Some(accepted.id));
+    let task = f.task(accepted.id).await;
     assert_eq!((task.status, task.epoch.number(), task.last_sequence), (TaskStatus::Queued, 0, 1));
     assert_eq!((task.priority, task.max_retries, task.checkpoint_interval_secs), (50, 3, 30));
     let past = f.submit(json!({"runAt": Utc::now() - Duration::hours(1)})).await;
@@ -72,8 +75,8 @@ async fn an_idempotency_key_gives_the_same_task_for_the_same_body_alone(pool: Pg
     let first = created(f.store.task_submit(f.owner, &body, Some("k")).await.unwrap());
     let again = new_task(&json!({"env": {"B": "2", "A": "1"}}));
     match f.store.task_submit(f.owner, &again, Some("k")).await.unwrap() {
-        Submitted::Repeated(task) => assert_eq!(task.id, first.id),
-        Submitted::Created(task) => panic!("made {} beside {}", task.id, first.id),
+        Submitted::Repeated(tasks) => assert_eq!(tasks, [first.id]),
+        Submitted::Created(tasks) => panic!("made {tasks:?} beside {}", first.id),
     }
     let other = f.store.task_submit(f.owner, &new_task(&json!({"plan": "else"})), Some("k")).await;
     assert!(matches!(other, Err(SubmitError::IdempotencyMismatch)));
@@ -88,11 +91,11 @@ async fn twenty_submissions_with_one_key_at_once_make_one_task(pool: PgPool) {
     for round in 0..5 {
         let mut submissions = JoinSet::new();
         for _ in 0..20 {
-            let (store, owner, key) = (Store::from_pool(wide.clone()), f.owner, format!("k{round}"));
+            let (store, owner, key) = (testing::store(&wide), f.owner, format!("k{round}"));
             submissions.spawn(async move {
                 match store.task_submit(owner, &new_task(&json!({})), Some(&key)).await.unwrap() {
-                    Submitted::Created(task) => (true, task.id),
-                    Submitted::Repeated(task) => (false, task.id),
+                    Submitted::Created(tasks) => (true, tasks[0].id),
+                    Submitted::Repeated(tasks) => (false, tasks[0]),
                 }
             });
         }
@@ -105,7 +108,7 @@ async fn twenty_submissions_with_one_key_at_once_make_one_task(pool: PgPool) {
     wide.close().await;
 }
 
-/// The worker completes the parent and has its children released; nobody sweeps.
+/// The worker completes the parent; nobody sweeps.
 #[sqlx::test(migrations = "../migrations")]
 async fn a_parent_that_ends_while_its_child_comes_in_leaves_no_child_behind(pool: PgPool) {
     let f = Fixture::new(pool).await;
@@ -115,8 +118,8 @@ async fn a_parent_that_ends_while_its_child_comes_in_leaves_no_child_behind(pool
             for _ in 0..round % 7 {
                 yield_now().await;
             }
-            f.complete(attempt).await;
-            f.store.tasks_release(Some(&[attempt.task_id]), 10).await.unwrap()
+            f.complete_all(&[attempt]).await;
+            f.release().await
         };
         let submit = async {
             for _ in 0..round % 5 {
@@ -137,6 +140,6 @@ async fn a_child_of_a_task_that_can_no_longer_be_done_is_found_as_blocked(pool: 
     f.apply(parent, &Transition::cancelled()).await;
     let child = f.submit(json!({"dependsOn": [parent]})).await;
     assert_eq!(f.status(child).await, TaskStatus::Pending);
-    let blocked = f.store.tasks_blocked(10).await.unwrap();
-    assert_eq!(blocked.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [child]);
+    assert_eq!(f.fail_blocked().await, [child]);
+    assert!(f.store.tasks_children_waiting(10).await.unwrap().is_empty());
 }

@@ -32,7 +32,7 @@ async fn each_transition_leaves_only_the_statuses_that_it_may_leave(pool: PgPool
     let (worker, epoch) = (f.worker().await, Epoch::from(1));
     let cases: [(Transition, &[TaskStatus]); 7] = [
         (Transition::started(epoch), &[TaskStatus::Starting]),
-        (Transition::completed(epoch, TaskResult::default()), &[TaskStatus::Running]),
+        (Transition::completed(epoch, TaskResult::default()), &TaskStatus::ACTIVE),
         (Transition::attempt_failed(epoch, agent_failure(), 0, 3, &AT_ONCE), &TaskStatus::ACTIVE),
         (Transition::attempt_failed(epoch, agent_failure(), 3, 3, &AT_ONCE), &TaskStatus::ACTIVE),
         (Transition::handed_back(epoch), &TaskStatus::ACTIVE),
@@ -108,7 +108,7 @@ async fn a_failed_attempt_rests_and_spends_a_retry(pool: PgPool) {
     let ended = f.store.attempts_list(f.owner, row.id).await.unwrap().pop().unwrap();
     assert_eq!((ended.outcome, ended.exit_code), (Some(AttemptOutcome::AgentFailed), Some(1)));
     assert_eq!(ended.error_message.as_deref(), Some("exit code 1"));
-    assert!(f.store.tasks_queued(None, 0, 10).await.unwrap().is_empty());
+    assert!(f.queued().await.is_empty());
     f.assert_history_gives_status(row.id).await;
 }
 
@@ -123,13 +123,13 @@ async fn an_exclusion_is_recorded_once(pool: PgPool) {
         f.fail(attempt, failure.clone()).await;
         assert_eq!(f.release().await, [task]);
     }
-    let queued = f.store.tasks_queued(None, 0, 10).await.unwrap();
+    let queued = f.queued().await;
     assert_eq!(queued[0].excluded_worker_ids, [culprit]);
     let attempt = f.run(task).await;
     let other = f.task(task).await.worker_id.unwrap();
     f.fail(attempt, makima_shared::domain::Failure { exclude: Some(other), ..failure }).await;
     f.release().await;
-    let queued = f.store.tasks_queued(None, 0, 10).await.unwrap();
+    let queued = f.queued().await;
     assert_eq!(queued[0].excluded_worker_ids, [culprit, other]);
 }
 
@@ -169,11 +169,11 @@ async fn a_hand_back_queues_at_once_and_spends_no_retry(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let attempt = f.run(f.submit(json!({"priority": 7})).await).await;
     let moved = f.apply(attempt.task_id, &Transition::handed_back(attempt.epoch)).await;
-    let ready = moved.ready(attempt.task_id);
+    let ready = moved.ready.unwrap();
     assert_eq!((ready.id, ready.priority), (attempt.task_id, 7));
     let row = f.task(attempt.task_id).await;
     assert_eq!((row.status, row.retry_count, row.not_before), (TaskStatus::Queued, 0, None));
-    let queued = f.store.tasks_queued(None, 0, 10).await.unwrap();
+    let queued = f.queued().await;
     assert_eq!(queued[0].queued_at, ready.queued_at);
     let ended = f.store.attempts_list(f.owner, row.id).await.unwrap().pop().unwrap();
     assert_eq!(ended.outcome, Some(AttemptOutcome::HandedBack));

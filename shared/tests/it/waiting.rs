@@ -21,7 +21,7 @@ async fn a_pending_task_names_what_it_waits_for(pool: PgPool) {
     f.complete(f.run(build).await).await;
     assert_eq!(words(&f, both).await, "the task \"lint\" to be done");
     f.complete(f.run(lint).await).await;
-    assert_eq!(words(&f, both).await, "the scheduler, which is about to release it");
+    assert_eq!(words(&f, both).await, "a worker to claim it");
     assert_eq!(words(&f, later).await, "its time: 2999-01-02 03:04:05 UTC");
 }
 
@@ -53,7 +53,8 @@ async fn a_task_that_excludes_every_live_worker_says_so(pool: PgPool) {
     failure.exclude = Some(culprit);
     f.fail(f.claim(culprit, task).await, failure).await;
     f.release().await;
-    assert_eq!(words(&f, task).await, "a worker other than those that lost it");
+    let expected = "a worker other than those that failed it; the least bad of them takes it if none comes";
+    assert_eq!(words(&f, task).await, expected);
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -69,7 +69,8 @@ async fn commit(
         commit_result(&workspace, &tree, &message, Author::default()).map_err(|error| chain(&error))
     });
     let committed = committing.await?;
-    committed.map_err(|message| End::failed(AttemptOutcome::WorkspaceLost, "RESULT_FAILED", message))
+    committed
+        .map_err(|message| End::failed_here(attempt, AttemptOutcome::WorkspaceLost, "RESULT_FAILED", message))
 }
 
 /// Returns the part of a plan that a commit's message has room for.

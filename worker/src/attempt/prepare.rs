@@ -80,7 +80,20 @@ async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<FetchedBase, 
     threads
         .run(move || fetch_base(&repositories, &url, branch, pinned, &cancel))
         .await?
-        .map_err(|error| unusable(error.code(), error.to_string(), error.is_permanent()))
+        .map_err(|error| not_fetched(attempt, &error))
+}
+
+fn not_fetched(attempt: &Attempt<'_>, error: &RepositoryError) -> End {
+    match error {
+        RepositoryError::Cache { .. } => here(error.code(), error.to_string(), attempt),
+        RepositoryError::Unreachable { .. } => End::Unreachable(error.to_string()),
+        RepositoryError::NotFound { .. }
+        | RepositoryError::BranchNotFound { .. }
+        | RepositoryError::Empty
+        | RepositoryError::BaseLost { .. }
+        | RepositoryError::Refused
+        | RepositoryError::Cancelled => unusable(error.code(), error.to_string(), error.is_permanent()),
+    }
 }
 
 /// Brings the branch, or the commit that an earlier attempt began from, to this machine. Blocks.
@@ -211,16 +224,8 @@ fn unusable(code: &'static str, message: String, permanent: bool) -> End {
 }
 
 /// A failure of this machine: another worker shall try next.
-fn here(code: &'static str, message: String, attempt: &Attempt<'_>) -> End {
-    let reason = Reason::new(code, message);
-    let outcome = AttemptOutcome::PreparationFailed;
-    End::Failed(Failure {
-        outcome,
-        reason,
-        exit_code: None,
-        permanent: false,
-        exclude: Some(attempt.life.id),
-    })
+pub(super) fn here(code: &'static str, message: String, attempt: &Attempt<'_>) -> End {
+    End::failed_here(attempt, AttemptOutcome::PreparationFailed, code, message)
 }
 
 /// Writes an error with its causes in one line.

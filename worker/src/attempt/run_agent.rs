@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
+use makima_shared::telemetry::names;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::prepare::{Prepared, accepted, chain};
+use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record};
 use crate::agent;
 use crate::checkpoint::{Checkpointer, Taken};
-use crate::hints;
 use crate::output::{Batch, PumpReport, pump};
 use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
 
@@ -103,17 +103,15 @@ async fn read_output(
 
 async fn start(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<AgentProcess, End> {
     let (context, task) = (attempt.context(), attempt.task);
-    let failed = |message| End::failed(AttemptOutcome::PreparationFailed, AgentEnd::NOT_STARTABLE, message);
+    let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
     let command =
         agent::prepare(task, &prepared.workspace, &context.executable, &context.config.worker.agent_env)
             .map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
-    let moved = accepted(attempt.transition(&Transition::started(task.epoch)).await)?;
+    accepted(attempt.transition(Transition::started(task.epoch)).await)?;
+    metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
     let lease = &attempt.life.lease;
-    let process =
-        AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))?;
-    hints::announce(&context.queue, task.id, moved.sequence).await;
-    Ok(process)
+    AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
 }
 
 /// Waits for the agent's end, and stops the agent when there is cause. A checkpoint's verdict may be one.
@@ -219,7 +217,7 @@ async fn settle(
         Taken::Over => return Err(End::Over),
         Taken::WorkspaceGone => {
             let message = "the workspace vanished or became unreadable while the agent ran";
-            return Err(End::failed(AttemptOutcome::WorkspaceLost, "WORKSPACE_LOST", message));
+            return Err(End::failed_here(attempt, AttemptOutcome::WorkspaceLost, "WORKSPACE_LOST", message));
         }
     };
     match cause {

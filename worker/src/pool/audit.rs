@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Life;
-use crate::hints;
 use crate::process::reap_orphans;
 
 /// Audits until the token is cancelled.
@@ -53,10 +52,8 @@ async fn let_go(life: &Life, held: HeldAttempt) -> Result<(), StoreError> {
     let failure = Failure::new(AttemptOutcome::WorkerLost, "NOT_CARRIED_ON", message);
     let policy = &life.context.config.worker.retry;
     let transition = Transition::attempt_failed(attempt.epoch, failure, retry_count, max_retries, policy);
-    let moving = life.context.store.task_transition(attempt.task_id, &transition);
-    if let Applied::Moved(moved) = answered(moving).await? {
+    if let Applied::Moved(_) = life.moves.apply(attempt.task_id, transition).await? {
         warn!(task.id = %attempt.task_id, attempt.epoch = %attempt.epoch, "held without being carried on: let go");
-        hints::ended(&life.context.queue, attempt.task_id, &transition, &moved).await;
     }
     Ok(())
 }

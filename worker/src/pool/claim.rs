@@ -1,15 +1,17 @@
 //! Claims: as many tasks at once as there are free slots.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use makima_shared::domain::{ClaimedTask, TaskId};
 use makima_shared::store::{OpenAttempt, answered};
+use makima_shared::telemetry::record;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Life, RETRY_DELAY};
+use super::{Life, RETRY_DELAY, quarantine};
 use crate::attempt;
 
 /// Claims until the token is cancelled. A claim that is under way is brought to its end first.
@@ -20,8 +22,19 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => return,
             permits = free_slots(life) => permits,
         };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = quarantine::wait(life) => {}
+        };
         let claiming = life.claiming.lock().await;
-        let ids = match life.context.queue.ready_claim(life.id, permits.len()).await {
+        let asked = Instant::now();
+        let ids = match life
+            .context
+            .queue
+            .ready_claim(life.id, &life.context.config.worker.labels, permits.len())
+            .await
+        {
             Ok(ids) => ids,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "cannot ask for tasks");
@@ -35,10 +48,16 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = life.bell.notified() => {}
+                () = quarantine::begun(life) => {}
             }
             continue;
         }
         let claimed = claim(life, &ids).await;
+        if claimed.is_empty() {
+            quarantine::refused(life, &ids).await;
+        }
+        record::claimed(asked, claimed.len());
+        life.tally.claimed(claimed.len());
         for (task, permit) in claimed.into_iter().zip(permits) {
             begin(life, task, permit);
         }
@@ -59,10 +78,7 @@ async fn free_slots(life: &Life) -> Vec<OwnedSemaphorePermit> {
 /// same.
 async fn claim(life: &Life, ids: &[TaskId]) -> Vec<ClaimedTask> {
     match answered(life.context.store.tasks_claim(life.id, ids)).await {
-        Ok(claimed) => {
-            metrics::counter!("makima_claims_total").increment(claimed.len() as u64);
-            claimed
-        }
+        Ok(claimed) => claimed,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "the claim failed");
             Vec::new()

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use makima_shared::domain::{TaskId, TaskStatus};
+use makima_shared::domain::{ContractId, TaskId, TaskStatus};
 use makima_shared::store::TaskFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -23,6 +23,8 @@ pub(crate) struct ListParams {
     status: Option<TaskStatus>,
     /// Only parts of this task.
     parent_task_id: Option<TaskId>,
+    /// Only parts of this contract.
+    contract_id: Option<ContractId>,
     /// Only tasks whose name holds this text, in any letter case.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
@@ -75,6 +77,7 @@ impl ListParams {
         Ok(TaskFilter {
             status: self.status,
             parent_task_id: self.parent_task_id,
+            contract_id: self.contract_id,
             text: self.q,
             id_suffix: self.id_suffix.map(|digits| digits.to_ascii_lowercase()),
             before,

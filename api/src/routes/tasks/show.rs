@@ -9,7 +9,7 @@ use crate::error::{ErrorBody, ErrorResponse};
 use crate::extract::{NoParams, Params, TaskPath};
 use crate::openapi::Always;
 use crate::state::AppState;
-use crate::views::task::{TaskDetailView, TaskSummaryView, TaskView};
+use crate::views::task::{TaskDetailView, TaskSummaryView, TaskView, attempt_counts};
 
 /// How many parts of a task are shown with it.
 const SUBTASKS: u32 = 50;
@@ -42,9 +42,11 @@ pub(crate) async fn show(
     let task = store.task_get(owner, id).await?.ok_or_else(|| ErrorResponse::task_not_found(id))?;
     let parts = TaskFilter { parent_task_id: Some(id), ..TaskFilter::default() };
     let subtasks = store.tasks_list(owner, &parts, SUBTASKS).await?;
+    let attempts = store.attempts_list(owner, id).await?;
     let detail = TaskDetailView {
         dependencies: store.task_dependencies(owner, id).await?,
-        attempts: store.attempts_list(owner, id).await?,
+        attempt_counts: attempt_counts(&attempts),
+        attempts,
         subtasks: subtasks.tasks.into_iter().map(TaskSummaryView::from).collect(),
         last_checkpoint: store.checkpoint_last(owner, id).await?,
         waiting_for: store.task_waiting_for(owner, &task).await?,

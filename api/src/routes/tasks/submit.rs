@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use makima_shared::domain::{Task, TaskStatus, TaskSubmission};
+use makima_shared::domain::{Task, TaskSubmission};
 use makima_shared::store::Submitted;
 
 use crate::auth::Owner;
@@ -52,16 +52,20 @@ pub(crate) async fn submit(
     JsonBody(submission): JsonBody<TaskSubmission>,
 ) -> Result<Answer, ErrorResponse> {
     let task = submission.check(&state.policy)?;
-    match state.store.task_submit(owner, &task, key.as_deref()).await? {
-        Submitted::Created(task) => {
-            tracing::info!(task.id = %task.id, task.status = %task.status, "a task was submitted");
-            if task.status == TaskStatus::Queued {
-                state.hints.task_ready(&task);
+    let (status, id) = match state.store.task_submit(owner, &task, key.as_deref()).await? {
+        Submitted::Created(created) => {
+            let id = created.first().map(|task| task.id);
+            for task in &created {
+                tracing::info!(task.id = %task.id, task.status = %task.status, "a task was submitted");
             }
-            Ok(answer(StatusCode::CREATED, *task))
+            state.hints.tasks_accepted(created);
+            (StatusCode::CREATED, id)
         }
-        Submitted::Repeated(task) => Ok(answer(StatusCode::OK, *task)),
-    }
+        Submitted::Repeated(ids) => (StatusCode::OK, ids.first().copied()),
+    };
+    let id = id.ok_or_else(|| ErrorResponse::internal_because("a submission made no task"))?;
+    let task = state.store.task_get(owner, id).await?;
+    Ok(answer(status, task.ok_or_else(|| ErrorResponse::task_not_found(id))?))
 }
 
 fn answer(status: StatusCode, task: Task) -> Answer {

@@ -1,28 +1,78 @@
 -- Enters tasks as ready and rings for each the worker that has waited longest and may have it.
--- KEYS[1] ready    sorted set of task ids
--- KEYS[2] excluded hash: task id -> worker ids with spaces between
--- KEYS[3] waiting  sorted set of worker ids, by since when they wait
--- ARGV[1] prefix of the inbox keys
--- ARGV[2] how long an unread inbox lives, in milliseconds
--- ARGV[3 ..] for each task: id, score, excluded worker ids with spaces between ('' for none)
+--
+-- A lane holds the ready tasks of one owner that ask for the same labels. An owner that comes back joins the others where
+-- they are now, or where it left if that is ahead of them: it has saved nothing up, and leaving pays nothing off.
+-- KEYS[1] root     every name below starts with it
+-- ARGV[1] how long an unread inbox lives, in milliseconds
+-- ARGV[2 ..] for each task: id, score, owner, weight, labels with spaces between, excluded worker ids with spaces between
 -- Returns how many workers were rung.
-local rung = 0
-for i = 3, #ARGV, 3 do
-  local id, score, excluded = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  redis.call('ZADD', KEYS[1], score, id)
-  if excluded == '' then
-    redis.call('HDEL', KEYS[2], id)
-  else
-    redis.call('HSET', KEYS[2], id, excluded)
+local root, ttl_ms = KEYS[1], ARGV[1]
+local excluded_key, waiting_key = root .. ':excluded', root .. ':waiting'
+local PAGE, MAX_LOOKS = 32, 1024
+
+local waiting, offers, next_page = {}, {}, 0
+local function load_waiting()
+  if next_page >= MAX_LOOKS then return false end
+  local page = redis.call('ZRANGE', waiting_key, next_page, next_page + PAGE - 1)
+  next_page = next_page + PAGE
+  if #page == 0 then next_page = MAX_LOOKS return false end
+  local offered = redis.call('HMGET', root .. ':offers', unpack(page))
+  for i, worker in ipairs(page) do
+    waiting[#waiting + 1] = worker
+    offers[worker] = ' ' .. (offered[i] or '') .. ' '
   end
-  for _, worker in ipairs(redis.call('ZRANGE', KEYS[3], 0, 15)) do
-    if not string.find(excluded, worker, 1, true) then
-      redis.call('ZREM', KEYS[3], worker)
-      redis.call('LPUSH', ARGV[1] .. worker, 'claim')
-      redis.call('PEXPIRE', ARGV[1] .. worker, ARGV[2])
-      rung = rung + 1
-      break
+  return true
+end
+
+local function may_have(worker, labels, excluded)
+  if string.find(excluded, worker, 1, true) then return false end
+  for label in string.gmatch(labels, '%S+') do
+    if not string.find(offers[worker], ' ' .. label .. ' ', 1, true) then return false end
+  end
+  return true
+end
+
+local nobody = {}
+local function ring(labels, excluded)
+  if nobody[labels] then return 0 end
+  local i = 1
+  while true do
+    if i > #waiting and not load_waiting() then
+      nobody[labels] = excluded == ''
+      return 0
+    end
+    local worker = waiting[i]
+    if may_have(worker, labels, excluded) then
+      table.remove(waiting, i)
+      redis.call('ZREM', waiting_key, worker)
+      redis.call('LPUSH', root .. ':inbox:' .. worker, 'claim')
+      redis.call('PEXPIRE', root .. ':inbox:' .. worker, ttl_ms)
+      -- Pages are counted from the front of the set, which has just become shorter.
+      if next_page < MAX_LOOKS then next_page = next_page - 1 end
+      return 1
+    end
+    i = i + 1
+  end
+end
+
+local joined, rung = {}, 0
+for i = 2, #ARGV, 6 do
+  local id, score, owner, weight, labels, excluded =
+    ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  redis.call('ZADD', root .. ':lane:' .. owner .. ':' .. labels, score, id)
+  if excluded ~= '' then redis.call('HSET', excluded_key, id, excluded)
+  else redis.call('HDEL', excluded_key, id) end
+  local lane = owner .. ':' .. labels
+  if not joined[lane] then
+    joined[lane] = true
+    redis.call('HSET', root .. ':weights:' .. labels, owner, weight)
+    if not redis.call('ZSCORE', root .. ':owners:' .. labels, owner) then
+      local known = redis.call('HMGET', root .. ':passes:' .. labels, owner, '')
+      local pass = math.max(tonumber(known[1] or '0'), tonumber(known[2] or '0'))
+      redis.call('ZADD', root .. ':owners:' .. labels, string.format('%.17g', pass), owner)
+      redis.call('SADD', root .. ':label_sets', labels)
     end
   end
+  rung = rung + ring(labels, excluded)
 end
 return rung

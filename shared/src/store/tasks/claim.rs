@@ -6,10 +6,11 @@ use sqlx::types::Json;
 
 use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, OwnerId, TaskId, WorkerId};
 use crate::store::{Store, StoreError};
+use crate::telemetry::record;
 
 impl Store {
     /// Claims those of the given tasks that are still queued and do not exclude the worker. Each gets the next epoch and
-    /// an open attempt. A worker whose lease is over, or that drains, gets nothing.
+    /// an open attempt. A worker whose lease is over, that drains or that is in quarantine gets nothing.
     ///
     /// Nothing here waits for a lock: a claim that did would hold back all that its worker does. A task whose row is locked
     /// for the moment is left out, and `requeue_lost` offers it again. The worker's row is not locked either, so its lease
@@ -27,11 +28,13 @@ impl Store {
         let rows = sqlx::query!(
             r#"
             WITH worker AS (
-                SELECT id FROM workers
+                SELECT id, labels FROM workers
                 WHERE id = $1 AND ended_at IS NULL AND NOT draining AND lease_expires_at > now()
+                  AND coalesce(quarantined_until <= now(), true)
             ), candidate AS (
                 SELECT t.id FROM tasks t, worker
                 WHERE t.id = ANY($2) AND t.status = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
+                  AND t.labels <@ worker.labels
                 ORDER BY t.id
                 FOR NO KEY UPDATE OF t SKIP LOCKED
             ), claimed AS (
@@ -51,7 +54,8 @@ impl Store {
             SELECT id AS "id: TaskId", owner_id AS "owner_id: OwnerId", epoch AS "epoch: Epoch", name, plan,
                    repository_url, base_branch, target_branch, agent AS "agent: Json<Agent>",
                    env AS "env: Json<BTreeMap<String, String>>", max_retries, retry_count, timeout_secs,
-                   checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit
+                   checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit,
+                   extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
             worker.uuid(),
@@ -59,6 +63,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        record::queue_waits(rows.iter().map(|row| row.waited_secs));
         let claimed = rows.into_iter().map(|row| ClaimedTask {
             id: row.id,
             owner_id: row.owner_id,

@@ -6,7 +6,8 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::domain::{
-    Agent, CompletionAction, DependencyState, Epoch, OwnerId, Task, TaskId, TaskStatus, TaskSummary, WorkerId,
+    Agent, CompletionAction, ContractId, DependencyState, Epoch, OwnerId, Task, TaskId, TaskStatus,
+    TaskSummary, WorkerId,
 };
 use crate::store::{Store, StoreError};
 
@@ -17,6 +18,8 @@ pub struct TaskFilter {
     pub status: Option<TaskStatus>,
     /// Only parts of this task.
     pub parent_task_id: Option<TaskId>,
+    /// Only parts of this contract.
+    pub contract_id: Option<ContractId>,
     /// Only tasks whose name holds this text, in any letter case.
     pub text: Option<String>,
     /// Only tasks whose id ends with these hexadecimal digits.
@@ -101,6 +104,7 @@ impl Store {
               AND ($4::text IS NULL OR strpos(lower(name), lower($4)) > 0)
               AND ($5::text IS NULL OR replace(id::text, '-', '') LIKE '%' || $5)
               AND ($6::uuid IS NULL OR id < $6)
+              AND ($8::uuid IS NULL OR contract_id = $8)
             ORDER BY id DESC LIMIT $7
             "#,
             owner.uuid(),
@@ -110,6 +114,7 @@ impl Store {
             filter.id_suffix,
             filter.before.map(TaskId::uuid),
             i64::from(limit) + 1,
+            filter.contract_id.map(ContractId::uuid),
         )
         .fetch_all(&self.pool)
         .await?;
@@ -162,14 +167,15 @@ impl Store {
     }
 }
 
-pub(super) async fn task_get_in_txn(
+async fn task_get_in_txn(
     executor: impl PgExecutor<'_>,
     owner: OwnerId,
     task: TaskId,
 ) -> Result<Option<Task>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
-        SELECT id AS "id: TaskId", parent_task_id AS "parent_task_id: TaskId", name, plan, description, repository_url,
+        SELECT id AS "id: TaskId", parent_task_id AS "parent_task_id: TaskId",
+               contract_id AS "contract_id: ContractId", labels, name, plan, description, repository_url,
                base_branch, target_branch, agent AS "agent: Json<Agent>", env AS "env: Json<BTreeMap<String, String>>",
                priority, max_retries, retry_count, timeout_secs, checkpoint_interval_secs, run_at,
                completion_action AS "completion_action: CompletionAction", status AS "status: TaskStatus",
@@ -186,6 +192,8 @@ pub(super) async fn task_get_in_txn(
     Ok(row.map(|row| Task {
         id: row.id,
         parent_task_id: row.parent_task_id,
+        contract_id: row.contract_id,
+        labels: row.labels,
         name: row.name,
         plan: row.plan,
         description: row.description,

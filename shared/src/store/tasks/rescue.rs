@@ -14,6 +14,8 @@ pub struct LostAttempt {
     pub worker_id: WorkerId,
     /// What people called it.
     pub worker_name: String,
+    /// The worker's lease had run out when it was ended; if not, it said goodbye or had fallen silent.
+    pub lease_ran_out: bool,
     /// How many retries the task has spent.
     pub retry_count: i16,
     /// How many it has in all.
@@ -30,7 +32,8 @@ impl Store {
             LostAttempt,
             r#"
             SELECT t.id AS "task_id: TaskId", t.epoch AS "epoch: Epoch", w.id AS "worker_id: WorkerId",
-                   w.name AS worker_name, t.retry_count, t.max_retries
+                   w.name AS worker_name,
+                   w.lease_expires_at <= w.ended_at AS "lease_ran_out!", t.retry_count, t.max_retries
             FROM tasks t JOIN workers w ON w.id = t.worker_id
             WHERE t.worker_id IS NOT NULL AND w.ended_at IS NOT NULL
             ORDER BY t.id LIMIT $1

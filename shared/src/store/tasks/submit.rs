@@ -1,20 +1,43 @@
-//! Submission: a task is accepted once its row is committed.
+//! Submission: tasks are accepted once their rows are committed, all of a request or none.
+//!
+//! What waits for nothing is one statement: rows, events, edges and the idempotency key. Where tasks wait for others, those
+//! are locked first, so that none can end between the look at it and the commit.
+
+mod insert;
+mod parents;
+
+use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use sqlx::types::Json;
-use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::read::task_get_in_txn;
-use crate::domain::{CompletionAction, NewTask, OwnerId, Task, TaskId, TaskStatus, TaskSubmission};
+use super::ReadyTask;
+use crate::domain::{NewTask, OwnerId, TaskId, TaskStatus};
 use crate::store::{Store, StoreError};
+pub(in crate::store) use insert::tasks_insert_in_txn;
+
+/// How often a submission that met a deadlock is tried again. Its parents may be on their way to an end, in another order.
+const DEADLOCK_TRIES: u32 = 3;
+
+/// A task that was accepted.
+#[derive(Clone, Debug)]
+pub struct AcceptedTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// What the queue shall hear, if it may run at once.
+    pub ready: Option<ReadyTask>,
+    /// Only its owner's limits keep it: the scheduler shall look.
+    pub waits_for_slot: bool,
+}
 
 /// What became of a submission.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Submitted {
-    /// A new task.
-    Created(Box<Task>),
-    /// The task that the same key and body made before.
-    Repeated(Box<Task>),
+    /// New tasks, in the order of the request.
+    Created(Vec<AcceptedTask>),
+    /// The tasks that the same key and body made before.
+    Repeated(Vec<TaskId>),
 }
 
 /// Why a submission was not taken.
@@ -40,10 +63,24 @@ impl From<sqlx::Error> for SubmitError {
     }
 }
 
+impl SubmitError {
+    fn is_deadlock(&self) -> bool {
+        let Self::Store(StoreError::Unavailable(sqlx::Error::Database(error))) = self else { return false };
+        error.code().as_deref() == Some("40P01")
+    }
+}
+
+/// The key of a request, with the hash of what was asked.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct RequestKey<'a> {
+    key: &'a str,
+    sha256: [u8; 32],
+    /// It stands for as many tasks as the request names, not for one.
+    is_bulk: bool,
+}
+
 impl Store {
-    /// Accepts a task: `queued` if nothing keeps it, else `pending`.
-    ///
-    /// A new task can only depend on tasks that exist already and nothing depends on it yet, so no cycle can come about.
+    /// Accepts one task: `queued` if nothing keeps it, else `pending`.
     ///
     /// # Errors
     /// See [`SubmitError`]. If PostgreSQL fails at the commit, whether the task was accepted is not known: the client
@@ -54,179 +91,88 @@ impl Store {
         task: &NewTask,
         idempotency_key: Option<&str>,
     ) -> Result<Submitted, SubmitError> {
-        let request = idempotency_key.map(|key| (key, request_digest(&task.submission)));
-        if let Some((key, digest)) = &request
-            && let Some(earlier) = self.task_by_idempotency_key(owner, key, digest).await?
-        {
-            return Ok(Submitted::Repeated(earlier));
-        }
-        let mut txn = self.pool.begin().await?;
-        let id = task_insert_in_txn(&mut txn, owner, &task.submission).await?;
-        if let Some((key, digest)) = &request
-            && !idempotency_key_insert_in_txn(&mut txn, owner, key, digest, id).await?
-        {
-            // Another request with this key was faster. What it committed is the answer to both.
-            txn.rollback().await?;
-            let earlier = self.task_by_idempotency_key(owner, key, digest).await?;
-            return earlier
-                .map(Submitted::Repeated)
-                .ok_or_else(|| SubmitError::from(sqlx::Error::RowNotFound));
-        }
-        let created = task_get_in_txn(&mut *txn, owner, id).await?.ok_or(sqlx::Error::RowNotFound)?;
-        txn.commit().await?;
-        Ok(Submitted::Created(Box::new(created)))
+        self.submit(owner, std::slice::from_ref(task), idempotency_key, false).await
     }
 
-    async fn task_by_idempotency_key(
+    /// Accepts many tasks in one transaction, or none.
+    ///
+    /// # Errors
+    /// As [`Store::task_submit`].
+    pub async fn tasks_submit(
         &self,
         owner: OwnerId,
-        key: &str,
-        digest: &[u8; 32],
-    ) -> Result<Option<Box<Task>>, SubmitError> {
+        tasks: &[NewTask],
+        idempotency_key: Option<&str>,
+    ) -> Result<Submitted, SubmitError> {
+        self.submit(owner, tasks, idempotency_key, true).await
+    }
+
+    async fn submit(
+        &self,
+        owner: OwnerId,
+        tasks: &[NewTask],
+        key: Option<&str>,
+        is_bulk: bool,
+    ) -> Result<Submitted, SubmitError> {
+        let key = key.map(|key| RequestKey { key, sha256: request_digest(tasks, is_bulk), is_bulk });
+        let mut tries = 0;
+        let created = loop {
+            tries += 1;
+            match self.tasks_insert(owner, tasks, key).await {
+                Err(error) if error.is_deadlock() && tries < DEADLOCK_TRIES => {}
+                outcome => break outcome?,
+            }
+        };
+        match (created, key) {
+            (Some(created), _) => Ok(Submitted::Created(created)),
+            (None, Some(key)) => Ok(Submitted::Repeated(self.tasks_by_key(owner, &key).await?)),
+            (None, None) => Err(sqlx::Error::RowNotFound.into()),
+        }
+    }
+
+    /// Inserts the tasks; nothing if the key was used before.
+    async fn tasks_insert(
+        &self,
+        owner: OwnerId,
+        tasks: &[NewTask],
+        key: Option<RequestKey<'_>>,
+    ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
+        if tasks.iter().all(|task| task.parents.is_empty() && task.submission.parent_task_id.is_none()) {
+            return insert::tasks_insert(&self.pool, owner, tasks, &BTreeMap::new(), key).await;
+        }
+        let mut txn = self.pool.begin().await?;
+        let created = tasks_insert_in_txn(&mut txn, owner, tasks, key).await?;
+        txn.commit().await?;
+        Ok(created)
+    }
+
+    async fn tasks_by_key(&self, owner: OwnerId, asked: &RequestKey<'_>) -> Result<Vec<TaskId>, SubmitError> {
         let row = sqlx::query!(
             r#"
-            SELECT task_id AS "task_id: TaskId", request_sha256 FROM idempotency_keys WHERE owner_id = $1 AND key = $2
+            SELECT coalesce(task_ids, ARRAY[task_id]) AS "task_ids!: Vec<TaskId>", request_sha256
+            FROM idempotency_keys WHERE owner_id = $1 AND key = $2
             "#,
             owner.uuid(),
-            key,
+            asked.key,
         )
-        .fetch_optional(&self.pool)
+        .fetch_one(&self.pool)
         .await?;
-        match row {
-            None => Ok(None),
-            Some(row) if row.request_sha256 != digest => Err(SubmitError::IdempotencyMismatch),
-            Some(row) => Ok(self.task_get(owner, row.task_id).await?.map(Box::new)),
+        if row.request_sha256 == asked.sha256 {
+            Ok(row.task_ids)
+        } else {
+            Err(SubmitError::IdempotencyMismatch)
         }
     }
 }
 
 /// Hashes the submission as it was understood, so that white space and the order of fields make no difference.
-fn request_digest(submission: &TaskSubmission) -> [u8; 32] {
-    let canonical = serde_json::to_vec(submission).unwrap_or_default();
-    Sha256::digest(canonical).into()
-}
-
-async fn idempotency_key_insert_in_txn(
-    txn: &mut PgConnection,
-    owner: OwnerId,
-    key: &str,
-    digest: &[u8; 32],
-    task: TaskId,
-) -> Result<bool, sqlx::Error> {
-    let inserted = sqlx::query!(
-        r#"
-        INSERT INTO idempotency_keys (owner_id, key, request_sha256, task_id) VALUES ($1, $2, $3, $4)
-        ON CONFLICT DO NOTHING
-        "#,
-        owner.uuid(),
-        key,
-        digest.as_slice(),
-        task.uuid(),
-    )
-    .execute(txn)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
-}
-
-async fn task_insert_in_txn(
-    txn: &mut Transaction<'_, Postgres>,
-    owner: OwnerId,
-    submission: &TaskSubmission,
-) -> Result<TaskId, SubmitError> {
-    if let Some(parent) = submission.parent_task_id {
-        let found =
-            sqlx::query!("SELECT id FROM tasks WHERE owner_id = $1 AND id = $2", owner.uuid(), parent.uuid())
-                .fetch_optional(&mut **txn)
-                .await?;
-        found.ok_or(SubmitError::ParentNotFound(parent))?;
+fn request_digest(tasks: &[NewTask], is_bulk: bool) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for task in tasks {
+        digest.update(serde_json::to_vec(&task.submission).unwrap_or_default());
+        if is_bulk {
+            digest.update(b"\n");
+        }
     }
-    let satisfied = dependencies_lock_in_txn(txn, owner, &submission.depends_on).await?;
-    let id = TaskId::new();
-    row_insert_in_txn(txn, owner, id, submission, satisfied).await?;
-    let parents: Vec<_> = submission.depends_on.iter().map(|parent| parent.uuid()).collect();
-    if !parents.is_empty() {
-        sqlx::query!(
-            "INSERT INTO task_dependencies (task_id, depends_on_task_id) SELECT $1, unnest($2::uuid[])",
-            id.uuid(),
-            &parents,
-        )
-        .execute(&mut **txn)
-        .await?;
-    }
-    Ok(id)
-}
-
-/// Locks the parents, so that none can end between this look and the commit, and tells whether all are done.
-async fn dependencies_lock_in_txn(
-    txn: &mut PgConnection,
-    owner: OwnerId,
-    parents: &[TaskId],
-) -> Result<bool, SubmitError> {
-    if parents.is_empty() {
-        return Ok(true);
-    }
-    let ids: Vec<_> = parents.iter().map(|parent| parent.uuid()).collect();
-    let found = sqlx::query!(
-        r#"
-        SELECT id AS "id: TaskId", status AS "status: TaskStatus" FROM tasks
-        WHERE owner_id = $1 AND id = ANY($2) ORDER BY id FOR SHARE
-        "#,
-        owner.uuid(),
-        &ids,
-    )
-    .fetch_all(txn)
-    .await?;
-    if found.len() < parents.len()
-        && let Some(missing) = parents.iter().find(|parent| found.iter().all(|row| row.id != **parent))
-    {
-        return Err(SubmitError::DependencyNotFound(*missing));
-    }
-    Ok(found.iter().all(|row| TaskStatus::SATISFIED.contains(&row.status)))
-}
-
-async fn row_insert_in_txn(
-    txn: &mut PgConnection,
-    owner: OwnerId,
-    id: TaskId,
-    submission: &TaskSubmission,
-    satisfied: bool,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        r#"
-        WITH start AS (
-            SELECT CASE WHEN $3 AND coalesce($4 <= now(), true) THEN 'queued' ELSE 'pending' END::task_status AS status
-        ), created AS (
-            INSERT INTO tasks (id, owner_id, status, queued_at, run_at, not_before, parent_task_id, name, plan,
-                               description, repository_url, base_branch, target_branch, agent, env, priority,
-                               max_retries, timeout_secs, checkpoint_interval_secs, completion_action, last_sequence)
-            SELECT $1, $2, status, CASE WHEN status = 'queued' THEN now() END, $4, $4, $5, $6, $7, $8, $9, $10, $11,
-                   $12, $13, coalesce($14::smallint, 50), coalesce($15::smallint, 3), $16, coalesce($17, 30), $18, 1
-            FROM start
-            RETURNING id, status
-        )
-        INSERT INTO task_events (task_id, sequence, epoch, kind, data)
-        SELECT id, 1, 0, 'status', jsonb_build_object('transition', 'submitted', 'to', status) FROM created
-        "#,
-        id.uuid(),
-        owner.uuid(),
-        satisfied,
-        submission.run_at,
-        submission.parent_task_id.map(TaskId::uuid),
-        submission.name,
-        submission.plan,
-        submission.description,
-        submission.repository_url,
-        submission.base_branch,
-        submission.target_branch,
-        Json(&submission.agent) as _,
-        Json(&submission.env) as _,
-        submission.priority,
-        submission.max_retries,
-        submission.timeout_secs,
-        submission.checkpoint_interval_secs,
-        submission.completion_action as CompletionAction,
-    )
-    .execute(txn)
-    .await?;
-    Ok(())
+    digest.finalize().into()
 }

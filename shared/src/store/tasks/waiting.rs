@@ -14,11 +14,21 @@ pub struct WaitingFacts {
     pub undone_name: Option<String>,
     /// How many workers take tasks.
     pub live_workers: i64,
-    /// How many of those the task does not exclude.
+    /// How many of those offer what the task asks for.
+    pub able_workers: i64,
+    /// What the task asks for, with spaces between.
+    pub labels: String,
+    /// Only its owner's limits keep it.
+    pub wants_slot: bool,
+    /// How many of the able ones are in quarantine.
+    pub quarantined_workers: i64,
+    /// How many are not, and are excluded by the task.
+    pub excluded_workers: i64,
+    /// How many of them are not, and are not excluded by the task either.
     pub eligible_workers: i64,
     /// How many slots of eligible workers hold nothing.
     pub free_slots: i64,
-    /// How many tasks of all owners stand before it.
+    /// How many tasks of its owner stand before it.
     pub ahead: i64,
 }
 
@@ -40,16 +50,25 @@ impl Store {
                 WHERE d.task_id = (SELECT id FROM task) AND p.status NOT IN ('done', 'merged')
             ), live AS (
                 SELECT w.id, w.slots - (SELECT count(*) FROM tasks h WHERE h.worker_id = w.id) AS free,
-                       w.id <> ALL(task.excluded_worker_ids) AS eligible
+                       task.labels <@ w.labels AS able,
+                       task.labels <@ w.labels AND coalesce(w.quarantined_until > now(), false) AS quarantined,
+                       task.labels <@ w.labels AND w.id = ANY(task.excluded_worker_ids) AS excluded,
+                       task.labels <@ w.labels AND w.id <> ALL(task.excluded_worker_ids)
+                           AND coalesce(w.quarantined_until <= now(), true) AS eligible
                 FROM workers w, task WHERE w.ended_at IS NULL AND NOT w.draining AND w.lease_expires_at > now()
             )
             SELECT (SELECT count(*) FROM undone) AS "undone!",
                    (SELECT name FROM undone ORDER BY id LIMIT 1) AS undone_name,
                    (SELECT count(*) FROM live) AS "live_workers!",
+                   (SELECT count(*) FROM live WHERE able) AS "able_workers!",
+                   (SELECT array_to_string(labels, ' ') FROM task) AS "labels!",
+                   (SELECT slot = 'waiting' FROM task) AS "wants_slot!",
+                   (SELECT count(*) FROM live WHERE quarantined) AS "quarantined_workers!",
+                   (SELECT count(*) FROM live WHERE excluded AND NOT quarantined) AS "excluded_workers!",
                    (SELECT count(*) FROM live WHERE eligible) AS "eligible_workers!",
                    (SELECT coalesce(sum(free), 0)::bigint FROM live WHERE eligible) AS "free_slots!",
                    (SELECT count(*) FROM (
-                        SELECT FROM tasks q, task WHERE q.status = 'queued'
+                        SELECT FROM tasks q, task WHERE q.status = 'queued' AND q.owner_id = task.owner_id
                         AND (q.priority, task.queued_at) > (task.priority, q.queued_at) LIMIT 1000) AS before
                    ) AS "ahead!"
             "#,
@@ -83,14 +102,24 @@ impl WaitingFacts {
             return match (&self.undone_name, not_before) {
                 (Some(name), _) if self.undone == 1 => format!("the task \"{name}\" to be done"),
                 (Some(name), _) => format!("{} tasks to be done, \"{name}\" among them", self.undone),
+                (None, _) if self.wants_slot => {
+                    "one of its owner's running tasks to end: a limit is reached".to_owned()
+                }
                 (None, Some(time)) => format!("its time: {}", time.format("%Y-%m-%d %H:%M:%S UTC")),
                 (None, None) => "the scheduler, which is about to release it".to_owned(),
             };
         }
         if self.live_workers == 0 {
             "a worker: none is alive".to_owned()
+        } else if self.able_workers == 0 {
+            format!("a worker that offers {}: none does", self.labels)
+        } else if self.able_workers == self.quarantined_workers {
+            "a worker: every one that may take it is in quarantine".to_owned()
         } else if self.eligible_workers == 0 {
-            "a worker other than those that lost it".to_owned()
+            "a worker other than those that failed it; the least bad of them takes it if none comes"
+                .to_owned()
+        } else if self.free_slots <= 0 && self.excluded_workers > 0 {
+            format!("a free slot of a worker that has not failed it{}", place(self.ahead))
         } else if self.free_slots <= 0 {
             format!("a free slot{}", place(self.ahead))
         } else {
@@ -118,6 +147,11 @@ mod tests {
             undone: 0,
             undone_name: None,
             live_workers: 1,
+            able_workers: 1,
+            labels: "gpu".to_owned(),
+            wants_slot: false,
+            quarantined_workers: 0,
+            excluded_workers: 0,
             eligible_workers: 1,
             free_slots: 0,
             ahead: 4,
@@ -129,10 +163,23 @@ mod tests {
         let queued = |facts: WaitingFacts| facts.words(TaskStatus::Queued, None);
         assert_eq!(queued(facts()), "a free slot, behind 4 other tasks");
         assert_eq!(queued(WaitingFacts { live_workers: 0, ..facts() }), "a worker: none is alive");
+        let quarantined = WaitingFacts { quarantined_workers: 1, eligible_workers: 0, ..facts() };
+        assert_eq!(queued(quarantined), "a worker: every one that may take it is in quarantine");
+        assert_eq!(
+            queued(WaitingFacts { able_workers: 0, ..facts() }),
+            "a worker that offers gpu: none does"
+        );
+        let limited = WaitingFacts { wants_slot: true, ..facts() };
+        assert_eq!(
+            limited.words(TaskStatus::Pending, None),
+            "one of its owner's running tasks to end: a limit is reached"
+        );
         assert_eq!(
             queued(WaitingFacts { eligible_workers: 0, ..facts() }),
-            "a worker other than those that lost it"
+            "a worker other than those that failed it; the least bad of them takes it if none comes"
         );
+        let preferred = queued(WaitingFacts { excluded_workers: 1, ahead: 0, ..facts() });
+        assert_eq!(preferred, "a free slot of a worker that has not failed it, as the next in line");
         let blocked = WaitingFacts { undone: 2, undone_name: Some("build".to_owned()), ..facts() };
         assert_eq!(blocked.words(TaskStatus::Pending, None), "2 tasks to be done, \"build\" among them");
     }

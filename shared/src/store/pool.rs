@@ -1,0 +1,173 @@
+//! The store's connections: straight to PostgreSQL, or through a pooler in transaction mode (`pgbouncer=true` in the URL).
+//!
+//! Such a pooler gives each transaction any of its server connections, so nothing of the store may outlive a transaction.
+//! Behind one, every statement runs in a transaction: a statement is sent to be parsed and then once more to be run, and
+//! must meet the same server connection both times. Its prologue clears what other clients left on the connection (names
+//! of prepared statements collide), and sets the timeouts that a direct connection gets when it is made.
+//!
+//! Session locks, LISTEN, temporary tables and SET are used nowhere.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{ConnectOptions, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction};
+use url::Url;
+
+/// How long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The timeouts of a direct connection, which come with the connection.
+const TIMEOUTS: [(&str, &str); 2] =
+    [("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")];
+/// How a transaction behind a pooler begins: the same timeouts, for it alone.
+const PROLOGUE: &str = "BEGIN; SET LOCAL statement_timeout = '60s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5s'; DEALLOCATE ALL";
+
+/// A pool of connections. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    connections: PgPool,
+    pooler: bool,
+}
+
+impl Pool {
+    /// Opens a pool. Connections are made when they are needed.
+    pub(super) fn open(url: &str, max_connections: u32, application: &str) -> Result<Self, sqlx::Error> {
+        let (url, pooler) = without_pooler(url)?;
+        let options =
+            PgConnectOptions::from_str(&url)?.application_name(application).disable_statement_logging();
+        let options = if pooler {
+            // A pooler refuses parameters that it does not track, and keeps no statement for the next transaction.
+            options.extra_float_digits(None).statement_cache_capacity(0)
+        } else {
+            options.options(TIMEOUTS)
+        };
+        let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self { connections: pool.connect_lazy_with(options), pooler })
+    }
+
+    /// Returns a pool of its own to the same place, which gives up after `patience` when there is no connection to be had.
+    pub(super) fn with_patience(&self, patience: Duration) -> Self {
+        let options = self.connections.options().clone().acquire_timeout(patience);
+        let connections = options.connect_lazy_with(self.connections.connect_options().as_ref().clone());
+        Self { connections, pooler: self.pooler }
+    }
+
+    /// Begins a transaction.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        if self.pooler { self.connections.begin_with(PROLOGUE).await } else { self.connections.begin().await }
+    }
+
+    /// Tells whether a pooler in transaction mode stands before PostgreSQL.
+    pub(super) fn is_pooler(&self) -> bool {
+        self.pooler
+    }
+
+    /// Closes all connections, once what runs on them has ended.
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl From<PgPool> for Pool {
+    fn from(connections: PgPool) -> Self {
+        Self { connections, pooler: false }
+    }
+}
+
+/// Takes the word that a pooler stands before PostgreSQL out of a URL.
+fn without_pooler(url: &str) -> Result<(String, bool), sqlx::Error> {
+    let mut url = Url::parse(url).map_err(|error| sqlx::Error::Configuration(error.into()))?;
+    let (own, others): (Vec<_>, Vec<_>) =
+        url.query_pairs().into_owned().partition(|(key, _value)| key == "pgbouncer");
+    let Some((_key, value)) = own.last() else { return Ok((url.into(), false)) };
+    let pooler = value
+        .parse()
+        .map_err(|_| sqlx::Error::Configuration("pgbouncer in the URL is true or false".into()))?;
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
+    }
+    Ok((url.into(), pooler))
+}
+
+/// Runs single statements: each on any connection or, behind a pooler, in a transaction of its own. Rows are handed over
+/// once they are committed.
+impl<'c> Executor<'c> for &'c Pool {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Self::Database>,
+    {
+        if !self.pooler {
+            return self.connections.fetch_many(query);
+        }
+        let answer = async move {
+            let mut txn = self.begin().await?;
+            let results: Vec<_> = txn.fetch_many(query).try_collect().await?;
+            txn.commit().await?;
+            Ok::<_, sqlx::Error>(stream::iter(results.into_iter().map(Ok)))
+        };
+        stream::once(answer).try_flatten().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Self::Database>,
+    {
+        if !self.pooler {
+            return self.connections.fetch_optional(query);
+        }
+        let answer = async move {
+            let mut txn = self.begin().await?;
+            let row = txn.fetch_optional(query).await?;
+            txn.commit().await?;
+            Ok(row)
+        };
+        answer.boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.connections.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.connections.describe(sql)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pooler_is_named_in_the_url_and_the_rest_is_left_as_it_is() {
+        let split = |url| without_pooler(url).unwrap();
+        let plain = "postgres://user:p%40ss@%2Frun%2Fpg/db?sslmode=verify-full&sslrootcert=%2Fca.pem";
+        assert_eq!(split(plain), (plain.to_owned(), false));
+        assert_eq!(split("postgres://h/db?pgbouncer=true"), ("postgres://h/db".to_owned(), true));
+        assert_eq!(split("postgres://h/db?pgbouncer=false"), ("postgres://h/db".to_owned(), false));
+        let (rest, pooler) = split("postgres://h/db?sslmode=require&pgbouncer=true&user=a");
+        assert_eq!((rest.as_str(), pooler), ("postgres://h/db?sslmode=require&user=a", true));
+        assert!(without_pooler("postgres://h/db?pgbouncer=yes").is_err());
+    }
+}
