@@ -1,7 +1,7 @@
 //! The kinds of faults, and what each concerns.
 
 /// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub(crate) enum FaultKind {
     KillWorker,
     FreezeWorker,
