@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::checks;
-use crate::evidence::{DispatchWatch, Evidence, left_by_ended_tasks, look_for_leftovers};
+use crate::evidence::{Evidence, Watches, left_by_ended_tasks, look_for_leftovers};
 use crate::faults::Struck;
 use crate::load::Driver;
 use crate::options::{Options, Scenario};
@@ -91,17 +91,17 @@ impl Stage<'_> {
         faults: impl Future<Output = anyhow::Result<Vec<Struck>>>,
     ) -> anyhow::Result<Report> {
         let load = tokio::spawn(load);
-        let (watch, watched) = (DispatchWatch::default(), CancellationToken::new());
+        let (watches, watched) = (Watches::default(), CancellationToken::new());
         let happening = async {
             let struck = faults.await?;
             let settled = settle(&self.stack, &self.driver, async { load.await? }).await?;
             watched.cancel();
             anyhow::Ok((struck, settled))
         };
-        let (happened, ()) = tokio::join!(happening, watch.clone().run(&self.stack, &watched));
+        let (happened, ()) = tokio::join!(happening, watches.clone().run(&self.stack, &watched));
         let (struck, settled) = happened?;
         let ledger = self.driver.ledger.entries();
-        let mut evidence = Evidence::gather(&self.stack, ledger, &struck, watch.found()).await?;
+        let mut evidence = Evidence::gather(&self.stack, ledger, &struck, &watches).await?;
         let stale_writes_refused = self.stack.stale_writes_refused();
         let left = left_by_ended_tasks(&self.stack).await;
         self.stack.end_roles().await;
@@ -114,6 +114,7 @@ impl Stage<'_> {
             settled,
             struck,
             stale_writes_refused,
+            starved_secs: watches.machine.starved_secs(),
             tasks: evidence.histories.len(),
             restarts: self.stack.restarts(),
             attempts: evidence.attempts_by_outcome(),

@@ -87,6 +87,7 @@ impl Staged {
             waiting: HashMap::new(),
             foreign_rows: Vec::new(),
             missing_from_dispatch: Vec::new(),
+            unregistered: Vec::new(),
             ended_by_themselves: Vec::new(),
             leftovers: Leftovers::default(),
         };

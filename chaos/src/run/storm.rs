@@ -7,7 +7,7 @@ use crate::report::{Report, tell};
 
 /// Injects the faults that were asked for.
 pub(super) async fn play(stage: &Stage<'_>) -> anyhow::Result<Report> {
-    let plan = Planned::all(stage.seed, stage.options.storm.faults);
+    let plan = Planned::all(stage.seed, stage.options.storm.faults, &stage.options.storm.only);
     let (driver, seed) = (stage.driver.clone(), stage.seed);
     let load = async move { load::run(&driver, seed, Piece::any).await };
     let (began, brief) = (stage.began, stage.options.fleet.brief);
