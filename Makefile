@@ -1,7 +1,7 @@
 # Thin: what each target does is in scripts/ and in the makima binary. Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench up sqlx
+.PHONY: help setup demo test test-engines lint bench chaos up sqlx
 
 # Queries are checked against .sqlx when something is compiled: no build needs a database.
 export SQLX_OFFLINE := true
@@ -13,7 +13,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CARGO := env -u DATABASE_URL cargo
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 setup: ## install what this machine lacks (NO_INSTALL=1 only says so)
 	@scripts/setup.sh
@@ -25,6 +25,10 @@ demo: setup ## watch the main job: a graph of tasks, a killed worker, a resumed 
 test: setup ## pass all tests, over private servers
 	scripts/test.sh
 
+test-engines: ## pass the tests of dispatch on a Redis Cluster, through PgBouncer, over TLS, on Valkey
+	@env -u DATABASE_URL -u REDIS_URL scripts/setup.sh engines
+	scripts/test-engines.sh
+
 lint: ## check format, clippy and documentation
 	@scripts/setup.sh build
 	cargo fmt --all --check
@@ -34,6 +38,10 @@ lint: ## check format, clippy and documentation
 bench: setup ## measure latency and throughput beside this machine's floor
 	$(CARGO) build --release --locked -p makima-cli -p makima-bench
 	$(TARGET_DIR)/release/makima-bench --makima $(TARGET_DIR)/release/makima $(ARGS)
+
+chaos: setup ## break everything at random and judge the invariants: make chaos FAULTS=200 SEED=7
+	$(CARGO) build --locked -p makima-cli -p makima-chaos
+	$(TARGET_DIR)/debug/makima-chaos --faults $(or $(FAULTS),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 up: setup ## run everything on this machine: make up ARGS="--workers 2"
 	$(CARGO) build --release --locked -p makima-cli

@@ -49,7 +49,6 @@ CREATE INDEX tasks_uncounted ON tasks (id) WHERE status = 'pending' AND undone_p
 CREATE INDEX tasks_children_waiting ON tasks (id) WHERE children_waiting;
 CREATE INDEX tasks_slot_waiting ON tasks (owner_id, priority DESC, id) WHERE slot = 'waiting';
 CREATE INDEX tasks_slot_held ON tasks (owner_id) WHERE slot = 'held';
-CREATE INDEX tasks_excluding ON tasks (queued_at) WHERE status = 'queued' AND excluded_worker_ids <> '{}';
 CREATE INDEX tasks_of_contract ON tasks (contract_id, id DESC) WHERE contract_id IS NOT NULL;
 DROP INDEX tasks_pending;
 DROP INDEX tasks_queued;

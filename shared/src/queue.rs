@@ -24,7 +24,6 @@ pub use address::RedisUrlError;
 pub(crate) use address::clients;
 use connection::Connection;
 pub use dispatch::MAX_CLAIM;
-
 pub use inbox::{Inbox, InboxMessage};
 pub use keys::Keys;
 pub use live::{LiveEvents, Subscription};
@@ -59,16 +58,17 @@ impl Queue {
     /// # Errors
     /// The URL cannot be used.
     pub fn open(url: &str, prefix: &str) -> Result<Self, RedisUrlError> {
-        let connection = Connection::open(clients(url)?).map_err(RedisUrlError::Unreadable)?;
-        Ok(Self { connection, keys: Keys::new(prefix) })
+        let keys = Keys::new(prefix);
+        let connection = Connection::open(clients(url)?, keys.root()).map_err(RedisUrlError::Unreadable)?;
+        Ok(Self { connection, keys })
     }
 
-    /// Asks the Redis that holds the queue for a sign of life. In a cluster any node answers a PING, so a key is asked for.
+    /// Asks the Redis that holds the queue for a sign of life.
     ///
     /// # Errors
     /// There is none.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        self.connection.client_for(&self.keys.wake()).await?;
+        self.connection.client().await?;
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Queue {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(block + RESPONSE_TIMEOUT));
-        let client = self.connection.client_for(&self.keys.wake()).await?;
+        let client = self.connection.client().await?;
         Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 }

@@ -114,6 +114,11 @@ fn supervise(args: &ShimArgs) -> Result<ShimStatus, SetupError> {
     // The reaper stands ready before the agent exists, so that nothing can fail once there is something to reap.
     let reaper = supervise::stand_by(sender)?;
 
+    // A worker that was frozen on the way here may have lost its task meanwhile. Then no agent starts: even the moment
+    // until it was killed would be one in which two of them ran.
+    if args.lease_until_ms <= boottime_ms() {
+        return Ok(ShimStatus::overdue());
+    }
     let (agent, handover) = second_stage::start(args, environment).map_err(SetupError::Spawn)?;
     reaper.start(agent);
     let mut status = supervise::Supervisor::new(agent, events, args.lease_until_ms).run();

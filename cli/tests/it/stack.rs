@@ -97,7 +97,13 @@ impl Stack {
         for setting in SETTINGS.iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
-        command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
+        for variable in ["DATABASE_URL", "REDIS_URL"] {
+            // Servers of its own, unless `make test-engines` has others for it.
+            match std::env::var_os(format!("MAKIMA_TEST_STACK_{variable}")) {
+                Some(url) => command.env(variable, url),
+                None => command.env_remove(variable),
+            };
+        }
         if let Some(programs) = &self.options.programs {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", programs.display()));

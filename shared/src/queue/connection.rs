@@ -4,9 +4,13 @@
 //! node names it (`MOVED`). The connection follows, and goes back to the nodes of the URL when the one that it found is
 //! lost. A server by itself never sends it anywhere, so nobody has to say which of the two it is.
 //!
+//! What carries no key (PUBLISH, PUBSUB) is answered by any node, and not every answer is the same there. So a node is first
+//! asked for a key of the queue, and nothing else goes to it until it has answered that.
+//!
 //! A refused command was not carried out, so it is sent again. Whatever else failed is not: it was a hint, and hints are
 //! made up for. That is also what becomes of commands while a slot is on its way from one node to another (`ASK`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +22,8 @@ use redis::{
 
 use super::RESPONSE_TIMEOUT;
 
-/// To how many nodes a command goes at most. A node that has just joined may name one that has just lost the slot.
-const MAX_NODES: u32 = 4;
+/// How many nodes a command is sent on by at most. One that has just joined may name one that has just lost the slot.
+const MAX_LEFT: u32 = 3;
 
 /// A connection that mends itself and is made when it is needed. Clones share it.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ pub(super) struct Connection {
 struct Route {
     /// The nodes of the URL.
     seeds: Vec<Client>,
+    /// Asks for a key of the queue, which need not be there.
+    probe: Cmd,
     node: Mutex<Arc<Node>>,
 }
 
@@ -40,6 +46,8 @@ struct Node {
     /// How many nodes were left before this one.
     turn: usize,
     is_seed: bool,
+    /// It has answered the probe, and so serves the slot.
+    is_found: AtomicBool,
 }
 
 impl Node {
@@ -51,7 +59,7 @@ impl Node {
             .set_max_delay(Duration::from_millis(500))
             .set_number_of_retries(1);
         let manager = client.get_connection_manager_lazy(config)?;
-        Ok(Self { client, manager, turn, is_seed })
+        Ok(Self { client, manager, turn, is_seed, is_found: AtomicBool::new(false) })
     }
 }
 
@@ -86,30 +94,52 @@ fn refusal(answer: &RedisResult<Vec<Value>>) -> Option<RedisError> {
 }
 
 impl Connection {
-    /// Opens a connection by way of the nodes of a URL, of which there is at least one.
-    pub(super) fn open(seeds: Vec<Client>) -> RedisResult<Self> {
+    /// Opens a connection to the queue whose keys share the slot of `key`, by way of the nodes of a URL, of which there is at
+    /// least one.
+    pub(super) fn open(seeds: Vec<Client>, key: &str) -> RedisResult<Self> {
         let first = seeds.first().cloned();
         let first = first.ok_or((ErrorKind::InvalidClientConfig, "the URL names no host"))?;
         let node = Mutex::new(Arc::new(Node::new(first, 0, true)?));
-        Ok(Self { route: Arc::new(Route { seeds, node }) })
+        let probe = redis::cmd("EXISTS").arg(key).take();
+        Ok(Self { route: Arc::new(Route { seeds, probe, node }) })
     }
 
-    /// Returns a client of the node that serves `key`, for connections of another kind.
-    pub(super) async fn client_for(&self, key: &str) -> RedisResult<Client> {
-        redis::cmd("EXISTS").arg(key).query_async::<()>(&mut self.clone()).await?;
-        Ok(self.node().client.clone())
+    /// Returns a client of the node that serves the queue, for connections of another kind.
+    pub(super) async fn client(&self) -> RedisResult<Client> {
+        Ok(self.find().await?.client.clone())
+    }
+
+    /// Asks for a key of the queue, and returns the node that has answered.
+    async fn find(&self) -> RedisResult<Arc<Node>> {
+        let (node, answer) = self.follow(Request::Command(&self.route.probe)).await;
+        match refusal(&answer) {
+            Some(error) => Err(error),
+            None => {
+                node.is_found.store(true, Ordering::Relaxed);
+                Ok(node)
+            }
+        }
     }
 
     async fn answer(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
-        for _ in 1..MAX_NODES {
+        if !self.node().is_found.load(Ordering::Relaxed) {
+            self.find().await?;
+        }
+        self.follow(request).await.1
+    }
+
+    /// Sends a request to the node that is asked now, and on to those that are named in its place. Returns the last one
+    /// with its answer.
+    async fn follow(&self, request: Request<'_>) -> (Arc<Node>, RedisResult<Vec<Value>>) {
+        let mut left = 0;
+        loop {
             let node = self.node();
             let answer = request.send(node.manager.clone()).await;
             match refusal(&answer) {
-                Some(error) if self.leave(&node, &error)? => {}
-                Some(_) | None => return answer,
+                Some(error) if self.leave(&node, &error) && left < MAX_LEFT => left += 1,
+                Some(_) | None => return (node, answer),
             }
         }
-        request.send(self.node().manager.clone()).await
     }
 
     fn node(&self) -> Arc<Node> {
@@ -118,31 +148,32 @@ impl Connection {
 
     /// Leaves a node for the one that it names, or for the next of the URL if it is lost. Tells whether to ask again at
     /// once.
-    fn leave(&self, node: &Node, error: &RedisError) -> RedisResult<bool> {
+    fn leave(&self, node: &Node, error: &RedisError) -> bool {
         if let Some(owner) = moved(node, error) {
-            self.go(node, owner?, false)?;
-            return Ok(true);
+            self.go(node, owner, false);
+            return true;
         }
         let elsewhere = !node.is_seed || self.route.seeds.len() > 1;
         if is_demoted(error) || (elsewhere && is_lost(error)) {
             let next = self.route.seeds[(node.turn + 1) % self.route.seeds.len()].clone();
-            self.go(node, next, true)?;
+            self.go(node, next, true);
         }
-        Ok(false)
+        false
     }
 
     /// Goes from one node to another, unless somebody else has left that node already.
-    fn go(&self, from: &Node, to: Client, is_seed: bool) -> RedisResult<()> {
+    fn go(&self, from: &Node, to: Client, is_seed: bool) {
         let mut node = self.route.node.lock().unwrap_or_else(PoisonError::into_inner);
-        if node.turn == from.turn {
-            *node = Arc::new(Node::new(to, from.turn + 1, is_seed)?);
+        if node.turn == from.turn
+            && let Ok(next) = Node::new(to, from.turn + 1, is_seed)
+        {
+            *node = Arc::new(next);
         }
-        Ok(())
     }
 }
 
 /// Returns a client of the node that `MOVED` names, reached in the same way as the one that was asked.
-fn moved(node: &Node, error: &RedisError) -> Option<RedisResult<Client>> {
+fn moved(node: &Node, error: &RedisError) -> Option<Client> {
     if error.kind() != ErrorKind::Server(ServerErrorKind::Moved) {
         return None;
     }
@@ -157,7 +188,7 @@ fn moved(node: &Node, error: &RedisError) -> Option<RedisResult<Client>> {
         // A path leads to no other node.
         ConnectionAddr::Unix(_) | _ => return None,
     };
-    Some(Client::open(info.clone().set_addr(addr)))
+    Client::open(info.clone().set_addr(addr)).ok()
 }
 
 /// A node that does not know its own name leaves it out; it means the one that was asked.

@@ -103,7 +103,7 @@ impl LiveEvents {
     async fn serve(&self, changed: &mut watch::Receiver<u64>) -> Result<(), QueueError> {
         use futures_util::StreamExt;
 
-        let client = self.queue.connection.client_for(&self.queue.keys.wake()).await?;
+        let client = self.queue.connection.client().await?;
         let (mut sink, mut messages) = answered(client.get_async_pubsub()).await?.split();
         let mut subscribed = Vec::new();
         changed.mark_changed();

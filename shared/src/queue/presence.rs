@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use redis::Client;
 use redis::aio::{PubSubSink, PubSubStream};
 use tokio::time::{sleep, timeout};
 
@@ -23,23 +24,37 @@ const PING_PERIOD: Duration = Duration::from_secs(10);
 pub struct Presence {
     sink: PubSubSink,
     messages: PubSubStream,
+    queue: Queue,
+    /// Where it is, which is where the queue was then.
+    node: String,
 }
 
 impl Presence {
-    /// Waits until the connection is gone.
+    /// Waits until the connection is gone, or the queue is elsewhere: nobody asks here any more then.
     pub async fn broken(mut self) {
         loop {
             tokio::select! {
                 message = self.messages.next() => if message.is_none() { return },
                 () = sleep(PING_PERIOD) => { // why: the period of the pings
                     let pong = timeout(PING_PERIOD, self.sink.ping::<redis::Value>()).await;
-                    if !matches!(pong, Ok(Ok(_))) {
+                    if !matches!(pong, Ok(Ok(_))) || self.is_elsewhere().await {
                         return;
                     }
                 }
             }
         }
     }
+}
+
+impl Presence {
+    /// Tells whether another node of a cluster serves the queue by now.
+    async fn is_elsewhere(&self) -> bool {
+        self.queue.connection.client().await.is_ok_and(|client| node_of(&client) != self.node)
+    }
+}
+
+fn node_of(client: &Client) -> String {
+    client.get_connection_info().addr().to_string()
 }
 
 impl Queue {
@@ -49,10 +64,10 @@ impl Queue {
     /// Redis is away.
     pub async fn presence_open(&self, worker: WorkerId) -> Result<Presence, QueueError> {
         let opening = async {
-            let client = self.connection.client_for(self.keys.root()).await?;
+            let client = self.connection.client().await?;
             let (mut sink, messages) = client.get_async_pubsub().await?.split();
             sink.subscribe(self.keys.alive(worker)).await?;
-            Ok(Presence { sink, messages })
+            Ok(Presence { sink, messages, node: node_of(&client), queue: self.clone() })
         };
         let late = |_elapsed| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         timeout(RESPONSE_TIMEOUT * 2, opening).await.map_err(late)?

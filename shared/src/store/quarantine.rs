@@ -53,7 +53,7 @@ impl Store {
             )
             UPDATE workers w SET
                 quarantined_at = now(), quarantined_until = now() + make_interval(secs => $3),
-                quarantine_reason = format('%s tasks failed here in a short time, the last one with %s',
+                quarantine_reason = format('%s tasks failed here within ten minutes, the last one with %s',
                                            held.tasks, coalesce(held.last_code, 'no code'))
             FROM held WHERE w.id = held.id
             RETURNING w.id AS "id: WorkerId", w.name, w.quarantine_reason AS "reason!"

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use makima_shared::domain::{TaskId, WorkerId};
-use makima_shared::queue::{LiveEvents, Queue};
+use makima_shared::queue::{LiveEvents, Queue, WakeCall};
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{Server, eventually, fails_within, next_stop, push, ready};
+use crate::server::{Server, eventually, fails_within, push, ready};
 
-/// The response timeout, and as much for a connection that has to be made first, twice.
-const LIMIT: Duration = Duration::from_secs(2);
+/// The response timeout, the same for a connection that has to be made first, twice, and what a busy machine adds.
+const LIMIT: Duration = Duration::from_secs(4);
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
@@ -20,9 +20,9 @@ async fn calls_are_given_up_while_it_is_frozen_and_answered_when_it_thaws() {
     server.freeze();
     fails_within(LIMIT, queue.ping()).await;
     fails_within(LIMIT, queue.ready_push(&[ready()])).await;
-    fails_within(LIMIT, queue.ready_claim(WorkerId::new(), 1)).await;
+    fails_within(LIMIT, queue.ready_claim(WorkerId::new(), &[], 1)).await;
     fails_within(LIMIT, queue.worker_stop(worker, task, 1.into())).await;
-    fails_within(LIMIT, queue.scheduler_wake(task)).await;
+    fails_within(LIMIT, queue.scheduler_wake(WakeCall::Settle)).await;
     fails_within(LIMIT, queue.events_announce(task, 1)).await;
     server.thaw();
     eventually(async || queue.ping().await).await;
@@ -40,9 +40,13 @@ async fn an_inbox_is_given_up_while_it_is_frozen_and_read_when_it_thaws() {
     fails_within(LIMIT, inbox.next(patience)).await;
     fails_within(LIMIT, inbox.next(patience)).await;
     server.thaw();
-    let task = TaskId::new();
-    eventually(async || queue.worker_stop(worker, task, 3.into()).await).await;
-    assert_eq!(next_stop(&mut inbox).await, task);
+    // A message may still go to a reader that was given up, as when a worker loses its connection: hence several.
+    eventually(async || {
+        queue.worker_stop(worker, TaskId::new(), 1.into()).await.map_err(|error| error.to_string())?;
+        let heard = inbox.next(patience).await;
+        if let Ok(Some(_)) = heard { Ok(()) } else { Err(format!("{heard:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -52,14 +56,17 @@ async fn followers_are_told_again_when_it_thaws() {
     let (live, shutdown) = (LiveEvents::new(queue.clone()), CancellationToken::new());
     let (hub, token) = (live.clone(), shutdown.clone());
     tokio::spawn(async move { hub.run(token).await });
-    let mut early = live.follow(TaskId::new());
+    let (early_task, late_task) = (TaskId::new(), TaskId::new());
+    let mut early = live.follow(early_task);
     early.changed(HOUR).await;
     server.freeze();
-    // For this one the hub asks Redis in vain, and connects anew until that works.
-    let mut late = live.follow(TaskId::new());
+    let mut late = live.follow(late_task);
     fails_within(LIMIT, queue.ping()).await;
     server.thaw();
     late.changed(HOUR).await;
-    early.changed(HOUR).await;
+    for (task, follower) in [(early_task, &mut early), (late_task, &mut late)] {
+        eventually(async || queue.events_announce(task, 1).await).await;
+        follower.changed(HOUR).await;
+    }
     shutdown.cancel();
 }

@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
-use makima_shared::domain::{TaskId, WorkerId};
+use makima_shared::domain::{OwnerId, TaskId, WorkerId};
 use makima_shared::queue::{Inbox, InboxMessage, Queue, QueueError};
 use makima_shared::store::ReadyTask;
 use redis::{Client, Cmd, FromRedisValue};
@@ -45,7 +46,8 @@ impl Server {
 
     /// Sends the server a command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
-        let mut connection = self.client.get_multiplexed_async_connection().await.unwrap();
+        // A busy machine may take longer than redis-rs waits for a connection.
+        let mut connection = eventually(async || self.client.get_multiplexed_async_connection().await).await;
         command.query_async(&mut connection).await.unwrap()
     }
 
@@ -78,12 +80,15 @@ impl Drop for Server {
     }
 }
 
-/// Returns a port that nobody listens on, nor on the one that Redis Cluster adds 10,000 to get.
+/// Returns a port that nobody listens on, nor on the one that Redis Cluster adds 10,000 to get. No other test gets it, so
+/// that no node of a cluster comes upon one of another, and both lie below those that the system gives to clients.
 pub(crate) fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = u16::try_from(std::process::id() % 10_000).unwrap();
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let bus = port.checked_add(10_000);
-        if bus.is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+        let port = 12_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if is_free(port) && is_free(port + 10_000) {
             return port;
         }
     }
@@ -109,7 +114,15 @@ pub(crate) async fn fails_within<T>(limit: Duration, call: impl Future<Output = 
 
 /// A ready task for everybody.
 pub(crate) fn ready() -> ReadyTask {
-    ReadyTask { id: TaskId::new(), priority: 50, queued_at: Utc::now(), excluded_worker_ids: Vec::new() }
+    ReadyTask {
+        id: TaskId::new(),
+        owner_id: OwnerId::new(),
+        owner_weight: 1,
+        priority: 50,
+        queued_at: Utc::now(),
+        labels: Vec::new(),
+        excluded_worker_ids: Vec::new(),
+    }
 }
 
 /// Enters a task as ready, as soon as there is a Redis to take it.
@@ -121,7 +134,7 @@ pub(crate) async fn push(queue: &Queue) -> TaskId {
 
 /// Takes all tasks that are ready, as soon as there is a Redis to give them.
 pub(crate) async fn claim(queue: &Queue) -> Vec<TaskId> {
-    eventually(async || queue.ready_claim(WorkerId::new(), 1000).await).await
+    eventually(async || queue.ready_claim(WorkerId::new(), &[], 100).await).await
 }
 
 /// Reads an inbox until there is word to stop a task, and returns which.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use makima_shared::domain::{TaskId, WorkerId};
-use makima_shared::queue::Queue;
+use makima_shared::queue::{Queue, WakeCall};
 use redis::cmd;
 
 use crate::cluster::{Cluster, Kind, OWNER, SLOT, command};
@@ -56,10 +56,26 @@ async fn calls_end_while_the_slot_is_between_two_nodes() {
     set_out(&cluster, 1).await;
     for _ in 0..20 {
         let _ = queue.ready_push(&[ready()]).await;
-        let _ = queue.scheduler_wake(task).await;
+        let _ = queue.scheduler_wake(WakeCall::Settle).await;
     }
     arrive(&cluster, 1).await;
     assert!(claim(&queue).await.contains(&task), "it came along");
+}
+
+/// Who subscribes and who asks for subscribers meet on the node of the slot, whichever node each asked first.
+#[tokio::test]
+async fn a_sign_of_life_is_given_and_looked_for_where_the_queue_is() {
+    let cluster = Cluster::start(Kind::plain()).await;
+    let open = |node| Queue::open(&format!("redis://{}", cluster.hosts(&[node])), "test").unwrap();
+    let (queue, scheduler, worker) = (open(0), open(1), WorkerId::new());
+    let presence = queue.presence_open(worker).await.unwrap();
+    assert_eq!(scheduler.workers_absent(&[worker]).await.unwrap(), []);
+    move_slot(&cluster, 0).await;
+    push(&scheduler).await;
+    assert_eq!(scheduler.workers_absent(&[worker]).await.unwrap(), [worker]);
+    presence.broken().await;
+    let _presence = queue.presence_open(worker).await.unwrap();
+    assert_eq!(scheduler.workers_absent(&[worker]).await.unwrap(), []);
 }
 
 async fn move_slot(cluster: &Cluster, to: usize) {

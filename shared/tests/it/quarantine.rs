@@ -56,7 +56,7 @@ async fn three_different_tasks_failed_within_ten_minutes_quarantine_their_worker
     assert!(f.store.tasks_ready(&[task]).await.unwrap().is_empty());
 
     let shown = f.store.worker_get(bad).await.unwrap().unwrap();
-    let reason = "3 tasks failed here in a short time, the last one with WORKSPACE_FAILED";
+    let reason = "3 tasks failed here within ten minutes, the last one with WORKSPACE_FAILED";
     assert_eq!(shown.quarantine_reason.as_deref(), Some(reason));
     let quarantine = f.store.worker_quarantine(bad).await.unwrap().unwrap();
     assert_eq!((Some(quarantine.until), quarantine.reason.as_str()), (shown.quarantined_until, reason));
@@ -145,7 +145,7 @@ async fn a_task_says_when_it_waits_for_the_end_of_a_quarantine(pool: PgPool) {
     quarantined(&f).await;
     let task = f.task(f.submit(json!({})).await).await;
     let words = f.store.task_waiting_for(f.owner, &task).await.unwrap();
-    assert_eq!(words.as_deref(), Some("a worker: every one that is alive is in quarantine"));
+    assert_eq!(words.as_deref(), Some("a worker: every one that may take it is in quarantine"));
     f.worker().await;
     let words = f.store.task_waiting_for(f.owner, &task).await.unwrap();
     assert_eq!(words.as_deref(), Some("a worker to claim it"));

@@ -27,7 +27,10 @@ async fn reach_nothing(f: &Fixture, attempt: OpenAttempt) -> TaskStatus {
     let (retries, max) = (task.retry_count, task.max_retries);
     f.apply(task.id, &Transition::repository_unreachable(attempt.epoch, "no route", streak, retries, max))
         .await;
-    sqlx::query("UPDATE tasks SET not_before = NULL").execute(&f.pool).await.unwrap();
+    sqlx::query("UPDATE tasks SET not_before = now() WHERE status = 'pending'")
+        .execute(&f.pool)
+        .await
+        .unwrap();
     f.release().await;
     f.status(task.id).await
 }

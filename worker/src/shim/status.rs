@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::line::read_line;
@@ -64,6 +65,13 @@ impl ShimStatus {
     /// Says that the agent never ran.
     pub fn not_started(error: String) -> Self {
         Self { outcome: Outcome::NotStarted { error }, killed_because: None, leftovers: 0, survivors: 0 }
+    }
+
+    /// Says that the agent was not let start, because the lease was over: for the worker the same as one that was killed
+    /// for that reason.
+    pub(super) fn overdue() -> Self {
+        let outcome = Outcome::Signaled { signal: Signal::SIGKILL as i32 };
+        Self { outcome, killed_because: Some(KillReason::Lease), leftovers: 0, survivors: 0 }
     }
 
     /// Reads the line.

@@ -37,6 +37,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("agent_that_ignores_sigterm_is_killed", agent_that_ignores_sigterm_is_killed),
     ("second_stop_shortens_the_grace", second_stop_shortens_the_grace),
     ("passed_deadline_kills_the_tree", passed_deadline_kills_the_tree),
+    ("passed_deadline_lets_no_agent_start", passed_deadline_lets_no_agent_start),
     ("late_agent_starts_under_the_newest_deadline", late_agent_starts_under_the_newest_deadline),
     ("renewal_keeps_the_agent_alive", renewal_keeps_the_agent_alive),
     ("killed_worker_takes_the_tree_along", killed_worker_takes_the_tree_along),
@@ -222,6 +223,21 @@ fn passed_deadline_kills_the_tree() {
     let end = stage
         .run(async |stage| stage.start_until(&stage.shell("sleep 3600"), boottime_ms()).await.wait().await);
     assert_eq!(end.killed_because(), Some(KillReason::Lease));
+}
+
+fn passed_deadline_lets_no_agent_start() {
+    let stage = Stage::new("");
+    // Many at once: on busy cores an agent that is killed as soon as it runs has run a while.
+    stage.run(async |stage| {
+        let mut processes = Vec::new();
+        for _ in 0..32 {
+            processes.push(stage.start_until(&stage.shell("echo ran >> began"), boottime_ms()).await);
+        }
+        for mut process in processes {
+            assert_eq!(process.wait().await.killed_because(), Some(KillReason::Lease));
+        }
+    });
+    assert!(!stage.directory.join("tree/began").exists());
 }
 
 fn inherited_zombies_are_reaped() {

@@ -1,0 +1,4 @@
+# Ends at once.
+note start 0
+say
+bye

@@ -1,0 +1,125 @@
+//! One run, whatever the scenario: the stack, the load, what breaks, the end, the judgement.
+
+mod leaders;
+mod poison;
+mod storm;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::checks;
+use crate::evidence::{Evidence, Watches, left_by_ended_tasks, look_for_leftovers};
+use crate::faults::Struck;
+use crate::load::Driver;
+use crate::options::{Options, Scenario};
+use crate::report::Report;
+use crate::scratch::Scratch;
+use crate::settle::settle;
+use crate::stack::Stack;
+
+/// What shells give for the end by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// What a scenario works with.
+pub(crate) struct Stage<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) seed: u64,
+    pub(crate) stack: Arc<Stack>,
+    pub(crate) driver: Driver,
+    pub(crate) began: DateTime<Utc>,
+}
+
+/// Starts everything, lets the scenario happen, judges, and clears up, also when `interrupted` ends before.
+pub(crate) async fn run(
+    options: &Options,
+    interrupted: impl Future<Output = ()>,
+) -> anyhow::Result<ExitCode> {
+    let seed = options.fleet.seed.unwrap_or_else(rand::random);
+    let scratch = Arc::new(Scratch::make(options.fleet.dir.as_deref()).await?);
+    if !options.fleet.brief {
+        println!("seed {seed}, in {}", scratch.path().display());
+    }
+    let mut stack = None;
+    let report = tokio::select! {
+        report = play(options, seed, &scratch, &mut stack) => Some(report),
+        () = interrupted => None,
+    };
+    if let Some(stack) = stack {
+        stack.end_roles().await;
+        stack.servers.stop().await;
+    }
+    if options.fleet.keep {
+        println!("logs and ledger are in {}", scratch.keep().display());
+    } else {
+        scratch.remove().await;
+    }
+    match report {
+        Some(report) => report?.publish(options),
+        None => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Plays the scenario on a stack, which is handed out as soon as it stands.
+async fn play(
+    options: &Options,
+    seed: u64,
+    scratch: &Arc<Scratch>,
+    handed_out: &mut Option<Arc<Stack>>,
+) -> anyhow::Result<Report> {
+    let stack =
+        Stack::start(Arc::clone(scratch), &options.fleet).await.context("the stack does not start")?;
+    let stack = Arc::clone(handed_out.insert(Arc::new(stack)));
+    let slots = options.fleet.workers.get() * options.fleet.slots.get();
+    let driver = Driver::new(&stack, slots)?;
+    let stage = Stage { options, seed, stack, driver, began: Utc::now() };
+    match options.scenario {
+        None => storm::play(&stage).await,
+        Some(Scenario::Leaders { kills }) => leaders::play(&stage, kills).await,
+        Some(Scenario::Poison { tasks }) => poison::play(&stage, tasks).await,
+    }
+}
+
+impl Stage<'_> {
+    /// Lets `faults` happen under `load`, waits for the end of everything, and judges.
+    pub(crate) async fn judge(
+        &self,
+        load: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+        faults: impl Future<Output = anyhow::Result<Vec<Struck>>>,
+    ) -> anyhow::Result<Report> {
+        let load = tokio::spawn(load);
+        let (watches, watched) = (Watches::default(), CancellationToken::new());
+        let happening = async {
+            let struck = faults.await?;
+            let settled = settle(&self.stack, &self.driver, async { load.await? }).await?;
+            watched.cancel();
+            anyhow::Ok((struck, settled))
+        };
+        let (happened, ()) = tokio::join!(happening, watches.clone().run(&self.stack, &watched));
+        let (struck, settled) = happened?;
+        let ledger = self.driver.ledger.entries();
+        let mut evidence = Evidence::gather(&self.stack, ledger, &struck, &watches).await?;
+        let stale_writes_refused = self.stack.stale_writes_refused();
+        let left = left_by_ended_tasks(&self.stack).await;
+        self.stack.end_roles().await;
+        evidence.ended_by_themselves = self.stack.findings();
+        evidence.leftovers = left.and(look_for_leftovers(&self.stack, &evidence.histories).await?);
+        Ok(Report {
+            seed: self.seed,
+            began: self.began,
+            took: Utc::now() - self.began,
+            settled,
+            struck,
+            stale_writes_refused,
+            starved_secs: watches.machine.starved_secs(),
+            tasks: evidence.histories.len(),
+            restarts: self.stack.restarts(),
+            attempts: evidence.attempts_by_outcome(),
+            stories: poison::stories(&evidence),
+            verdicts: checks::judge(&evidence),
+        })
+    }
+}
