@@ -54,8 +54,8 @@ const COMPLETE: &str = r#"
         WHERE id = ANY($1) AND status = 'starting' AND epoch = 1
         RETURNING id, epoch, last_sequence
     ), attempt AS (
-        UPDATE makima_plain.attempts a SET started_at = now(), ended_at = now(), outcome = 'completed'
-        FROM done WHERE a.task_id = done.id AND a.epoch = done.epoch AND a.ended_at IS NULL
+        UPDATE makima_plain.attempts SET started_at = now(), ended_at = now(), outcome = 'completed'
+        WHERE task_id = ANY($1) AND epoch = 1
     )
     INSERT INTO makima_plain.task_events (task_id, sequence, epoch, kind, data)
     SELECT id, last_sequence - 1, epoch, 'status'::event_kind,
