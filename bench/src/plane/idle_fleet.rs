@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
 use super::workers::{Fleet, Workers};
@@ -25,11 +26,14 @@ pub(super) async fn measure(plane: &Plane<'_>) -> anyhow::Result<Measured> {
     let workers = PROCESSES * LIVES;
     let _phase = plane.progress.phase("idle workers", workers);
     let alone = load(plane, WATCHED_ALONE_FOR).await?;
-    let fleet = Fleet { processes: PROCESSES, lives: LIVES, slots: 2, tell: None };
-    let fleet = Workers::start_idle(plane, &fleet).await?;
+    let hundred = Fleet { processes: 1, lives: LIVES, slots: 2, tell: None };
+    let mut fleet = Vec::with_capacity(PROCESSES);
+    for _ in 0..PROCESSES {
+        fleet.push(Workers::start_idle(plane, &hundred).await?);
+    }
     sleep(SETTLES_WITHIN).await; // why: see SETTLES_WITHIN
     let idle = load(plane, WATCHED_FOR).await?;
-    fleet.stop().await?;
+    try_join_all(fleet.into_iter().map(Workers::stop)).await?;
     let name = format!("{} idle workers: load on PostgreSQL and Redis", thousands(workers));
     let rows = vec![
         Row::percent(name, Samples::of([idle.0 + idle.1])).bar("10 % of a core"),

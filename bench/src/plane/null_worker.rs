@@ -5,11 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use clap::Parser;
-use futures_util::future::try_join_all;
 use makima_shared::config::{Config, ConfigSource};
 use makima_shared::domain::TaskResult;
 use makima_shared::queue::Queue;
@@ -17,6 +16,8 @@ use makima_shared::store::Store;
 use makima_shared::{shutdown, telemetry};
 use makima_worker::{Attempt, End, Runner};
 use tokio::net::UnixDatagram;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::started::Start;
 
@@ -30,12 +31,15 @@ pub(super) const TELL: &str = "Tell, and return.";
 /// The plan of a task that tells when it was started, and never ends.
 pub(super) const HOLD: &str = "Tell, and never return.";
 
+/// Between the starts of two workers of one process.
+const STAGGER: Duration = Duration::from_millis(20);
+
 /// Runs workers without agents. Settings come from the environment, as for every role.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many workers this process is
     #[arg(long, default_value_t = 1)]
-    lives: usize,
+    lives: u32,
 
     /// Where starts are told
     #[arg(long)]
@@ -69,14 +73,20 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 async fn live(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
     let token = shutdown::on_signals(true)?;
-    let lives = (0..arguments.lives).map(|_| async {
+    let mut lives = JoinSet::new();
+    for place in 0..arguments.lives {
         let store = Store::open(&config.database.url, config.database.max_connections, "makima-worker")?;
         let queue = Queue::open(&config.redis.url, &config.redis.prefix)?;
         let runner = Box::new(NullRunner::new(arguments.tell.as_deref())?);
-        makima_worker::run(config.clone(), PathBuf::new(), runner, store, queue, token.clone()).await?;
-        anyhow::Ok(())
-    });
-    try_join_all(lives).await?;
+        let (config, token) = (config.clone(), token.clone());
+        lives.spawn(async move {
+            sleep(STAGGER * place).await; // why: workers of a fleet do not all start in the same moment
+            makima_worker::run(config, PathBuf::new(), runner, store, queue, token).await
+        });
+    }
+    while let Some(life) = lives.join_next().await {
+        life??;
+    }
     Ok(())
 }
 
