@@ -35,7 +35,9 @@ fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
                     tasks.extend(several);
                 }
             }
-            task => tasks.push(task),
+            task @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                tasks.push(task);
+            }
         }
     }
     match tasks.iter().position(|task| !task.is_object()) {
