@@ -67,6 +67,13 @@ impl Cancel {
         }
     }
 
+    /// Waits until `ended` was told, for `patience` at most, wanted or not; `false` if it was not.
+    pub(super) fn ends_within(&self, patience: Duration, ended: &AtomicBool) -> bool {
+        let waiting = |_: &mut bool| !ended.load(Ordering::Acquire);
+        let waited = self.0.changed.wait_timeout_while(self.lock(), patience, waiting);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     /// Tells a waiting thread that its child has ended.
     pub(super) fn tell(&self, ended: &AtomicBool) {
         // Under the lock, so that it does not fall between a look and a wait.

@@ -1,6 +1,6 @@
 //! Runs one child process under a deadline and keeps a bounded part of what it prints.
 //!
-//! The child leads its own process group. A watchdog thread kills the group at the deadline, or when the command is
+//! The child leads its own process group. A watchdog thread ends the group at the deadline, or when the command is
 //! cancelled; the child is reaped only after the watchdog has ended, so a reused process id is never hit. A helper that outlives the child with the pipe in
 //! its hand (an ssh connection that is kept for later) holds the caller up for [`LINGER`] at most.
 
@@ -23,6 +23,10 @@ use super::{Cancel, GitError, scrub_credentials};
 const STDOUT_LIMIT: usize = 16 << 20;
 const STDERR_LIMIT: usize = 4 << 10;
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a command that was asked to end may take to remove its locks.
+const CLEARS_UP_WITHIN: Duration = Duration::from_millis(500);
+/// How much longer its helpers may take, which were asked at the same moment.
+const HELPERS_CLEAR_UP_WITHIN: Duration = Duration::from_millis(50);
 
 /// What every run of a command needs to know.
 pub(super) struct Terms<'a> {
@@ -142,12 +146,17 @@ impl Running {
     }
 }
 
-/// Starts the thread that kills `group` when its time is over.
+/// Starts the thread that ends `group` when its time is over: git that is asked to end removes its locks first, also those
+/// that it holds in a remote on this machine, which would refuse every later push; git that is killed leaves them.
 fn watch(group: Pid, deadline: Duration, cancel: Cancel, ended: Arc<AtomicBool>) -> JoinHandle<Waited> {
     std::thread::spawn(move || {
         let waited = cancel.wait(deadline, &ended);
+        // Signals fail only if the group is gone already, which is what is wanted.
         if waited != Waited::Ended {
-            // Fails only if the group is gone already, which is what is wanted.
+            let _ = killpg(group, Signal::SIGTERM);
+            if cancel.ends_within(CLEARS_UP_WITHIN, &ended) {
+                std::thread::sleep(HELPERS_CLEAR_UP_WITHIN); // why: they are nobody's children here
+            }
             let _ = killpg(group, Signal::SIGKILL);
         }
         waited
