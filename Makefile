@@ -1,7 +1,7 @@
 # Thin: what each target does is in scripts/ and in the makima binary. Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench chaos up sqlx
+.PHONY: help setup demo test test-engines lint bench chaos up sqlx
 
 # Queries are checked against .sqlx when something is compiled: no build needs a database.
 export SQLX_OFFLINE := true
@@ -13,7 +13,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CARGO := env -u DATABASE_URL cargo
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 setup: ## install what this machine lacks (NO_INSTALL=1 only says so)
 	@scripts/setup.sh
@@ -24,6 +24,10 @@ demo: setup ## watch the main job: a graph of tasks, a killed worker, a resumed 
 
 test: setup ## pass all tests, over private servers
 	scripts/test.sh
+
+test-engines: ## pass the tests of dispatch on a Redis Cluster, through PgBouncer, over TLS, on Valkey
+	@env -u DATABASE_URL -u REDIS_URL scripts/setup.sh engines
+	scripts/test-engines.sh
 
 lint: ## check format, clippy and documentation
 	@scripts/setup.sh build

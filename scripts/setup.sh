@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh          what running makima takes: cargo, a C compiler, git, PostgreSQL, Redis or Valkey
 #   scripts/setup.sh build    what compiling it takes: cargo and a C compiler
+#   scripts/setup.sh engines  what make test-engines takes: all of the first, PgBouncer and openssl
 #
 # NO_INSTALL=1 never installs. DATABASE_URL or REDIS_URL set: that server stands elsewhere and is not looked for.
 # Silent when nothing is missing. Servers that run on this machine already are left alone, and none is started.
@@ -49,13 +50,16 @@ have_redis() {
     return 1
 }
 
-# The things of $1 (all, build) that are not here, one word each.
+# The things of $1 (all, build, engines) that are not here, one word each.
 missing() {
     have cc || have gcc || have clang || echo compiler
     [ "$1" = build ] && return 0
     have git || echo git
     [ -n "${DATABASE_URL:-}" ] || have_postgres || echo postgres
     [ -n "${REDIS_URL:-}" ] || have_redis || echo redis
+    [ "$1" = engines ] || return 0
+    have pgbouncer || echo pgbouncer
+    have openssl || echo openssl
 }
 
 # What a person calls the thing.
@@ -65,6 +69,8 @@ title() {
         git) echo "git" ;;
         postgres) echo "PostgreSQL $POSTGRES_MIN or newer (or DATABASE_URL)" ;;
         redis) echo "Redis $REDIS_MIN_MAJOR.$REDIS_MIN_MINOR or newer, or Valkey (or REDIS_URL)" ;;
+        pgbouncer) echo "PgBouncer" ;;
+        openssl) echo "openssl" ;;
     esac
 }
 
@@ -87,7 +93,7 @@ packages() {
         brew:compiler) echo gcc ;;
         brew:postgres) echo postgresql@17 ;;
         brew:redis) echo redis ;;
-        *:git) echo git ;;
+        *:git | *:pgbouncer | *:openssl) echo "$2" ;;
     esac
 }
 
@@ -140,16 +146,17 @@ apt_install_postgres() {
     trap - EXIT
 }
 
-# Debian's redis-server package starts a service on the usual port; masked, it cannot. Without systemd as the running
-# init (a container) the package starts nothing.
-apt_install_redis() {
-    if [ ! -d /run/systemd/system ]; then apt_install redis-server; return; fi
-    trap 'as_root systemctl --quiet unmask redis-server.service' EXIT
-    say "keeping the redis-server package from starting its service (systemctl enable --now redis-server does)"
-    as_root systemctl --quiet mask redis-server.service
-    apt_install redis-server
-    as_root systemctl --quiet unmask redis-server.service
-    as_root systemctl --quiet disable redis-server.service 2>/dev/null || true
+# Debian's packages of redis-server and pgbouncer each start a service of that name on the usual port; masked, it cannot.
+# Without systemd as the running init (a container) they start nothing.
+apt_install_service() {
+    service=$1
+    if [ ! -d /run/systemd/system ]; then apt_install "$service"; return; fi
+    trap 'as_root systemctl --quiet unmask "$service.service"' EXIT
+    say "keeping the $service package from starting its service (systemctl enable --now $service does)"
+    as_root systemctl --quiet mask "$service.service"
+    apt_install "$service"
+    as_root systemctl --quiet unmask "$service.service"
+    as_root systemctl --quiet disable "$service.service" 2>/dev/null || true
     trap - EXIT
 }
 
@@ -173,7 +180,8 @@ dnf_install_postgres() {
 install() {
     case $1:$2 in
         apt-get:postgres) apt_install_postgres ;;
-        apt-get:redis) apt_install_redis ;;
+        apt-get:redis) apt_install_service redis-server ;;
+        apt-get:pgbouncer) apt_install_service pgbouncer ;;
         dnf:postgres) dnf_install_postgres ;;
         # shellcheck disable=SC2046 # One word per package.
         apt-get:*) apt_install $(packages apt-get "$2") ;;
@@ -202,7 +210,7 @@ explain() {
 # --- Do it ------------------------------------------------------------------------------------------------------------
 
 scope=${1:-all}
-case $scope in all | build) ;; *) fail "unknown scope '$scope': all or build" ;; esac
+case $scope in all | build | engines) ;; *) fail "unknown scope '$scope': all, build or engines" ;; esac
 
 have cargo || fail "missing: Rust 1.95 or newer; get it from https://rustup.rs: curl -sSf https://sh.rustup.rs | sh"
 

@@ -53,6 +53,13 @@ pub(crate) struct Viewer {
     pub(crate) operator: bool,
 }
 
+/// An owner that submits tasks, and how many a minute it may; any number if none. Changed limits hold within [`REMEMBER`].
+#[derive(Clone, Copy)]
+pub(crate) struct Submitter {
+    pub(crate) owner: OwnerId,
+    pub(crate) per_minute: Option<u32>,
+}
+
 impl FromRequestParts<AppState> for Owner {
     type Rejection = ErrorResponse;
 
@@ -67,6 +74,16 @@ impl FromRequestParts<AppState> for Viewer {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
         let caller = authenticate(parts, state).await?;
         Ok(Self { owner: caller.owner_id, operator: caller.operator })
+    }
+}
+
+impl FromRequestParts<AppState> for Submitter {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
+        let caller = authenticate(parts, state).await?;
+        let per_minute = caller.submissions_per_minute.map(i32::unsigned_abs);
+        Ok(Self { owner: caller.owner_id, per_minute })
     }
 }
 

@@ -38,7 +38,11 @@ pub(crate) enum ErrorCode {
     InvalidState,
     /// 409: the idempotency key was used before, with another body.
     IdempotencyMismatch,
-    /// 413: the body is larger than 1 MiB.
+    /// 409: the task has changed since the version that the change was made for.
+    VersionConflict,
+    /// 409: pending tasks wait for the task.
+    HasDependents,
+    /// 413: the body is larger than 1 MiB; that of a bulk submission than 16 MiB.
     PayloadTooLarge,
     /// 415: the body is not declared as JSON.
     UnsupportedMediaType,
@@ -48,6 +52,10 @@ pub(crate) enum ErrorCode {
     DependencyNotFound,
     /// 422: the owner has no task that `parentTaskId` names.
     ParentNotFound,
+    /// 422: a task that `dependsOn` names waits for the task itself.
+    DependencyCycle,
+    /// 429: the owner has submitted as many tasks as it may for now.
+    RateLimited,
     /// 500: a bug; the message carries the id that the logs know it by.
     Internal,
     /// 503: PostgreSQL cannot be reached right now.
@@ -71,12 +79,16 @@ impl ErrorCode {
             | Self::CheckpointNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InvalidState | Self::IdempotencyMismatch => StatusCode::CONFLICT,
+            Self::InvalidState | Self::IdempotencyMismatch | Self::VersionConflict | Self::HasDependents => {
+                StatusCode::CONFLICT
+            }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ValidationFailed | Self::DependencyNotFound | Self::ParentNotFound => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::ValidationFailed
+            | Self::DependencyNotFound
+            | Self::ParentNotFound
+            | Self::DependencyCycle => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StoreUnavailable | Self::TooManyStreams | Self::Overloaded | Self::RequestTimeout => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -94,6 +106,7 @@ pub(crate) struct ErrorBody {
 
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorDetail {
     /// For programs.
     code: ErrorCode,
@@ -103,6 +116,17 @@ pub(crate) struct ErrorDetail {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     fields: Vec<FieldError>,
+    /// The version that the request was made for, with `VERSION_CONFLICT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i32, required = false)]
+    expected_version: Option<i32>,
+    /// The version that the task is at, with `VERSION_CONFLICT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i32, required = false)]
+    actual_version: Option<i32>,
+    /// When to try again, where that is known better than "in a moment".
+    #[serde(skip)]
+    retry_after_secs: Option<u64>,
 }
 
 /// An answer that says what went wrong.
@@ -111,14 +135,23 @@ pub(crate) struct ErrorResponse(Box<ErrorDetail>);
 
 impl ErrorResponse {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self(Box::new(ErrorDetail { code, message: message.into(), fields: Vec::new() }))
+        Self(Box::new(ErrorDetail {
+            code,
+            message: message.into(),
+            fields: Vec::new(),
+            expected_version: None,
+            actual_version: None,
+            retry_after_secs: None,
+        }))
     }
 
     /// Names the fields that cannot be taken.
-    fn of_fields(code: ErrorCode, fields: Vec<FieldError>) -> Self {
+    pub(crate) fn of_fields(code: ErrorCode, fields: Vec<FieldError>) -> Self {
         let sentence = |error: &FieldError| format!("{} {}", error.field, error.problem);
         let message = fields.iter().map(sentence).collect::<Vec<_>>().join("; ");
-        Self(Box::new(ErrorDetail { code, message, fields }))
+        let mut response = Self::new(code, message);
+        response.0.fields = fields;
+        response
     }
 
     /// Names the one field that cannot be taken.
@@ -149,6 +182,24 @@ impl ErrorResponse {
         Self::of_fields(self.0.code, self.0.fields.into_iter().map(inner).collect())
     }
 
+    /// Says which version the task is at.
+    pub(crate) fn version_conflict(expected: i32, actual: i32) -> Self {
+        let message = format!(
+            "the change was made for version {expected} of the task, which is at version {actual}: look at it again"
+        );
+        let mut response = Self::new(ErrorCode::VersionConflict, message);
+        response.0.expected_version = Some(expected);
+        response.0.actual_version = Some(actual);
+        response
+    }
+
+    /// Says when to try again.
+    pub(crate) fn rate_limited(message: String, retry_after_secs: u64) -> Self {
+        let mut response = Self::new(ErrorCode::RateLimited, message);
+        response.0.retry_after_secs = Some(retry_after_secs);
+        response
+    }
+
     /// Logs an error that nobody foresaw, and answers with the id that it is logged under.
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         Self::internal_because(&chain(error))
@@ -171,14 +222,17 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let status = self.0.code.status();
-        let mut response = (status, Json(ErrorBody { error: *self.0 })).into_response();
-        let extra = match status {
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
-            _ => None,
+        let retry_after = match (self.0.retry_after_secs, status) {
+            (None, StatusCode::SERVICE_UNAVAILABLE) => Some(1),
+            (seconds, _) => seconds,
         };
-        if let Some((name, value)) = extra {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        let mut response = (status, Json(ErrorBody { error: *self.0 })).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

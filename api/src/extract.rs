@@ -6,7 +6,7 @@ use std::error::Error;
 use std::str::FromStr;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use makima_shared::domain::{ScheduleId, TaskId, WorkerId, is_hidden};
@@ -15,10 +15,13 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::auth::Owner;
 use crate::error::{ErrorCode, ErrorResponse};
+use crate::shares::Share;
 use crate::state::AppState;
 
 /// The largest body that is read, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The largest body that a [`LargeJsonBody`] reads, in bytes.
+const MAX_LARGE_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// The longest description of a problem; serde's may repeat what was sent.
 const MAX_PROBLEM_CHARS: usize = 200;
 
@@ -131,31 +134,60 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     type Rejection = ErrorResponse;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ErrorResponse> {
-        let (mut parts, body) = request.into_parts();
-        let Owner(owner) = Owner::from_request_parts(&mut parts, state).await?;
-        if !is_json(&parts.headers) {
-            return Err(ErrorResponse::new(
-                ErrorCode::UnsupportedMediaType,
-                "send the body with Content-Type: application/json",
-            ));
-        }
-        let _held = state.buffers.reserve(owner, announced_bytes(&parts.headers))?;
-        let request = Request::from_parts(parts, body);
-        let body = Bytes::from_request(request, state).await.map_err(|refused| {
-            if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ErrorResponse::new(ErrorCode::PayloadTooLarge, "the body is larger than 1 MiB")
-            } else {
-                malformed("the body ended before its time")
-            }
-        })?;
+        let (body, _held) = read_body(request, state, MAX_BODY_BYTES).await?;
         read_json(&body).map(Self)
     }
 }
 
+/// A JSON body of up to 16 MiB. It counts as held until the request is answered: what is made of it is as large.
+pub(crate) struct LargeJsonBody<T> {
+    pub(crate) value: T,
+    pub(crate) held: Share,
+}
+
+impl<T: DeserializeOwned + Send + 'static> FromRequest<AppState> for LargeJsonBody<T> {
+    type Rejection = ErrorResponse;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ErrorResponse> {
+        let (body, held) = read_body(request, state, MAX_LARGE_BODY_BYTES).await?;
+        if body.len() <= MAX_BODY_BYTES {
+            return Ok(Self { value: read_json(&body)?, held });
+        }
+        // Reading 16 MiB takes 40 ms: others go on meanwhile.
+        let reading = tokio::task::spawn_blocking(move || read_json(&body));
+        let value = reading.await.map_err(|error| ErrorResponse::internal(&error))??;
+        Ok(Self { value, held })
+    }
+}
+
+/// Reads the body of somebody with a good key, and counts it.
+async fn read_body(request: Request, state: &AppState, most: usize) -> Result<(Bytes, Share), ErrorResponse> {
+    let (mut parts, body) = request.into_parts();
+    let Owner(owner) = Owner::from_request_parts(&mut parts, state).await?;
+    if !is_json(&parts.headers) {
+        return Err(ErrorResponse::new(
+            ErrorCode::UnsupportedMediaType,
+            "send the body with Content-Type: application/json",
+        ));
+    }
+    let held = state.buffers.reserve(owner, announced_bytes(&parts.headers, most))?;
+    let mut request = Request::from_parts(parts, body);
+    DefaultBodyLimit::max(most).apply(&mut request);
+    let body = Bytes::from_request(request, state).await.map_err(|refused| {
+        if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = format!("the body is larger than {} MiB", most / MAX_BODY_BYTES);
+            ErrorResponse::new(ErrorCode::PayloadTooLarge, message)
+        } else {
+            malformed("the body ended before its time")
+        }
+    })?;
+    Ok((body, held))
+}
+
 /// Returns how many bytes a body will take at most.
-fn announced_bytes(headers: &HeaderMap) -> usize {
+fn announced_bytes(headers: &HeaderMap, most: usize) -> usize {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    length.unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES)
+    length.unwrap_or(most).min(most)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use makima_shared::domain::TaskId;
+use makima_shared::domain::{OwnerId, TaskId};
 use makima_shared::queue::{Queue, QueueError, WakeCall};
-use makima_shared::store::{AcceptedTask, Moved};
+use makima_shared::store::{AcceptedTask, DeletedTask, Moved, TaskNews};
 use makima_shared::telemetry::names;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +63,41 @@ impl Hints {
                 give("remove", queue.ready_remove(id, moved.owner_id, &moved.labels)),
                 give("announce", queue.events_announce(id, moved.sequence)),
             );
+        });
+    }
+
+    /// Tells all whom it concerns that a task was started or changed by its owner.
+    pub(crate) fn task_touched(&self, id: TaskId, owner: OwnerId, news: TaskNews) {
+        let queue = self.queue.clone();
+        self.track(async move {
+            if let Some(labels) = &news.left_labels {
+                give("remove", queue.ready_remove(id, owner, labels)).await;
+            }
+            if let Some(ready) = news.ready {
+                give("ready", queue.ready_push(&[ready])).await;
+            }
+            if news.is_blocked {
+                give("wake", queue.scheduler_wake(WakeCall::Settle)).await;
+            }
+            if news.slots_wanted {
+                give("wake", queue.scheduler_wake(WakeCall::Slots)).await;
+            }
+            give("announce", queue.events_announce(id, news.sequence)).await;
+        });
+    }
+
+    /// Tells all whom it concerns that a task is gone: its worker first.
+    pub(crate) fn task_deleted(&self, id: TaskId, owner: OwnerId, task: DeletedTask) {
+        let queue = self.queue.clone();
+        self.track(async move {
+            if let Some(worker) = task.held_by {
+                give("stop", queue.worker_stop(worker, id, task.epoch)).await;
+            }
+            give("remove", queue.ready_remove(id, owner, &task.labels)).await;
+            if task.held_slot {
+                give("wake", queue.scheduler_wake(WakeCall::Slots)).await;
+            }
+            give("announce", queue.events_announce(id, task.sequence)).await;
         });
     }
 

@@ -21,6 +21,7 @@ mod routes;
 mod server;
 mod shares;
 mod state;
+mod submission;
 mod views;
 
 pub use exporter::export;

@@ -30,7 +30,9 @@ pub(crate) use service::{healthz, metrics_answer};
 pub(crate) fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Frame::openapi())
         .routes(routes!(tasks::submit::submit, tasks::list::list))
-        .routes(routes!(tasks::show::show))
+        .routes(routes!(tasks::bulk::submit))
+        .routes(routes!(tasks::show::show, tasks::change::change, tasks::delete::delete))
+        .routes(routes!(tasks::start::start))
         .routes(routes!(tasks::stop::stop))
         .routes(routes!(tasks::events::events))
         .routes(routes!(tasks::output::output))

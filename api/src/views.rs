@@ -1,5 +1,6 @@
 //! The shapes of answers: the domain's own, with what only clients need beside them.
 
+pub(crate) mod bulk;
 pub(crate) mod checkpoint;
 pub(crate) mod event;
 pub(crate) mod output;

@@ -13,8 +13,9 @@ use tracing::{debug, info, warn};
 use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{
-    end_silent, fail_blocked, give_slots, promote_due, prune_patches, prune_schedule_runs, quarantine,
-    recount, relax_exclusions, release, requeue_lost, requeue_wiped, rescue, run_schedules,
+    end_silent, fail_blocked, give_slots, promote_due, prune_deleted, prune_keys, prune_output,
+    prune_patches, prune_schedule_runs, prune_workers, quarantine, recount, relax_exclusions, release,
+    requeue_lost, requeue_wiped, rescue, run_schedules,
 };
 use crate::{Context, measure, wake};
 
@@ -24,6 +25,8 @@ const REQUEUE_ALL_PERIOD: Duration = Duration::from_secs(15);
 const RECOUNT_PERIOD: Duration = Duration::from_secs(15);
 /// How often expired patches and the ends of histories are looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
+/// How often events are looked for whose task somebody has deleted.
+const DELETED_PERIOD: Duration = Duration::from_secs(60);
 
 /// Runs everything until the term ends. Asks for the proof of leadership, because none of it is for two at once.
 pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &CancellationToken) {
@@ -48,6 +51,10 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
         periodically("quarantine", sweep, None, term, || quarantine::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
+        periodically("prune_output", PRUNE_PERIOD, None, term, || prune_output::run_once(context)),
+        periodically("prune_keys", PRUNE_PERIOD, None, term, || prune_keys::run_once(context)),
+        periodically("prune_workers", PRUNE_PERIOD, None, term, || prune_workers::run_once(context)),
+        periodically("prune_deleted", DELETED_PERIOD, None, term, || prune_deleted::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
         due.run(term),
         periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(

@@ -95,6 +95,17 @@ pub struct SchedulerConfig {
     pub quarantine: Duration,
     /// How long a lost task rests.
     pub retry: RetryPolicy,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
+}
+
+/// How long things are kept that are over.
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionConfig {
+    /// The output of a task, after its end.
+    pub output: Duration,
+    /// An idempotency key.
+    pub idempotency_keys: Duration,
 }
 
 /// For workers.
@@ -181,6 +192,10 @@ impl Config {
                 exclusion_grace: read.millis("scheduler.exclusion_grace_ms"),
                 quarantine: read.millis("scheduler.quarantine_ms"),
                 retry,
+                retention: RetentionConfig {
+                    output: days(read.number("retention.output_days")),
+                    idempotency_keys: days(read.number("retention.idempotency_days")),
+                },
             },
             worker: WorkerConfig {
                 name: read.text("worker.name"),
@@ -191,7 +206,7 @@ impl Config {
                 stop_grace: read.millis("worker.stop_grace_ms"),
                 max_output_bytes: read.number("worker.max_output_bytes"),
                 max_patch_bytes: read.number("checkpoint.max_patch_bytes"),
-                keep_patches: Duration::from_secs(read.number::<u64>("checkpoint.keep_days") * 24 * 3600),
+                keep_patches: days(read.number("checkpoint.keep_days")),
                 labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
                 allow_local_repositories,
@@ -212,4 +227,8 @@ impl Config {
         );
         read.finish(config)
     }
+}
+
+fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 24 * 3600)
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod bulk;
+mod changes;
 mod checkpoint;
 mod dependency;
 mod event;
@@ -13,6 +14,7 @@ mod ids;
 mod labels;
 mod limits;
 mod overview;
+mod owner;
 mod retry;
 mod schedule;
 mod status;
@@ -24,6 +26,7 @@ mod worker;
 
 pub use agent::Agent;
 pub use bulk::BulkSubmission;
+pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
@@ -33,6 +36,7 @@ pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
 pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
+pub use owner::{OwnerChanges, OwnerSettings};
 pub use retry::RetryPolicy;
 pub use schedule::{
     DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,

@@ -4,6 +4,7 @@
 //! Atomic actions are Lua scripts, one file each, in `lua/`; key names come from [`keys`] alone.
 
 mod address;
+mod allowance;
 mod connection;
 mod departure;
 mod dispatch;

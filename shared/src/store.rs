@@ -14,6 +14,7 @@ mod overview;
 mod owners;
 mod pool;
 mod pooler;
+mod prune;
 mod quarantine;
 mod schedules;
 mod silence;
@@ -34,12 +35,14 @@ pub use leader::LeaderProof;
 pub use overview::{FleetLoad, rest_after};
 use pool::Pool;
 pub use pooler::PoolerError;
+pub use prune::PrunedOutput;
 pub use quarantine::QuarantinedWorker;
 pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
 pub use silence::WorkerBeat;
 pub use tasks::{
-    AcceptedTask, Applied, AppliedAll, LostAttempt, Move, Moved, Promoted, ReadyTask, Settled, SubmitError,
-    Submitted, TaskFilter, TaskPage, WaitingFacts,
+    AcceptedTask, Applied, AppliedAll, ChangeError, DeleteError, DeletedTask, LostAttempt, Move, Moved,
+    Promoted, ReadyTask, Settled, StartOutcome, SubmitError, Submitted, TaskFilter, TaskNews, TaskPage,
+    WaitingFacts,
 };
 pub use workers::Renewal;
 

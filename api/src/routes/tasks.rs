@@ -1,9 +1,13 @@
-//! Tasks: submitted, listed, shown, stopped and followed.
+//! Tasks: submitted, listed, shown, changed, started, stopped, deleted and followed.
 
+pub(super) mod bulk;
+pub(super) mod change;
+pub(super) mod delete;
 pub(super) mod events;
 pub(super) mod list;
 pub(super) mod output;
 pub(super) mod show;
+pub(super) mod start;
 pub(super) mod stop;
 pub(super) mod stream;
 pub(super) mod submit;

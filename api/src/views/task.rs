@@ -83,3 +83,9 @@ impl From<TaskSummary> for TaskSummaryView {
         Self { short_id: task.id.short(), task }
     }
 }
+
+/// Names tasks in words: their ids, what they are called and where they stand.
+pub(crate) fn named(tasks: &[DependencyState]) -> String {
+    let name = |task: &DependencyState| format!("{} ({}, {})", task.id, task.name, task.status);
+    tasks.iter().map(name).collect::<Vec<_>>().join(", ")
+}

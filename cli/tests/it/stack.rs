@@ -97,7 +97,13 @@ impl Stack {
         for setting in SETTINGS.iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
-        command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
+        for variable in ["DATABASE_URL", "REDIS_URL"] {
+            // Servers of its own, unless `make test-engines` has others for it.
+            match std::env::var_os(format!("MAKIMA_TEST_STACK_{variable}")) {
+                Some(url) => command.env(variable, url),
+                None => command.env_remove(variable),
+            };
+        }
         if let Some(programs) = &self.options.programs {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", programs.display()));
@@ -272,6 +278,16 @@ impl Stack {
         let worker = self.task(id).await["workerId"].as_str().expect("a worker holds the task").to_owned();
         let pid = self.get(&format!("/mesh/workers/{worker}")).await["pid"].as_i64().unwrap();
         (worker, Pid::from_raw(i32::try_from(pid).unwrap()))
+    }
+
+    /// Returns the URL of the stack's PostgreSQL.
+    pub(crate) fn database_url(&self) -> String {
+        let secrets: Value =
+            serde_json::from_slice(&std::fs::read(self.data_dir().join("secrets.json")).unwrap()).unwrap();
+        let password = secrets["postgres_password"].as_str().unwrap();
+        let base = format!("postgres://makima:{password}@localhost:5432/makima?sslmode=disable");
+        let run = self.data_dir().join("run");
+        url::Url::parse_with_params(&base, [("host", run.to_str().unwrap())]).unwrap().into()
     }
 
     /// Opens a connection to the stack's Redis.

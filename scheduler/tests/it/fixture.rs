@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use makima_shared::config::SchedulerConfig;
+use makima_shared::config::{RetentionConfig, SchedulerConfig};
 use makima_shared::domain::{
     ClaimedTask, OwnerId, RetryPolicy, SubmissionPolicy, Task, TaskId, TaskResult, TaskStatus,
     TaskSubmission, Transition, fold_statuses,
@@ -26,6 +26,7 @@ pub(crate) const EAGER: SchedulerConfig = SchedulerConfig {
     exclusion_grace: Duration::ZERO,
     quarantine: HOUR,
     retry: RetryPolicy { base_delay: Duration::ZERO, max_delay: Duration::ZERO },
+    retention: RetentionConfig { output: HOUR, idempotency_keys: HOUR },
 };
 /// Looks once at the start and then only when it is called, as far as a test can tell.
 pub(crate) const CALLED: SchedulerConfig = SchedulerConfig { lease: HOUR, sweep: HOUR, ..EAGER };

@@ -168,6 +168,20 @@ pub const SETTINGS: &[Setting] = &[
         "an address and a port, such as 127.0.0.1:7421, or nothing",
         "where a scheduler or a worker shows its metrics; the API does on its own address",
     ),
+    number(
+        "retention.output_days",
+        "30",
+        (1, 3650),
+        "1 to 3650 days",
+        "how long the output of a task is kept after its end",
+    ),
+    number(
+        "retention.idempotency_days",
+        "30",
+        (1, 3650),
+        "1 to 3650 days",
+        "how long an Idempotency-Key stands for the tasks that it made",
+    ),
     text("log.format", "text", "text or json", "the form of log lines"),
     text("log.filter", "info", "directives such as info,makima_worker=debug", "which log lines are written"),
 ];

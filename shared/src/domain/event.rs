@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Epoch, TaskStatus};
+use super::{Epoch, TaskStatus, Transition};
 
 /// What an event tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
@@ -35,7 +35,8 @@ pub enum OutputStream {
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskEvent {
-    /// The event's place in the task's history: 1, 2, 3 .. without gaps.
+    /// The event's place in the task's history: 1, 2, 3 .. without gaps. Once old output is deleted its numbers are missing,
+    /// and a notice with the code `OUTPUT_PRUNED` says so.
     pub sequence: i64,
     /// The epoch it belongs to; 0 before the first claim.
     pub epoch: Epoch,
@@ -58,6 +59,17 @@ pub struct StatusChange {
     pub from: Option<TaskStatus>,
     /// Where it stands now.
     pub to: TaskStatus,
+}
+
+impl StatusChange {
+    /// Tells whether a task that stands at `status` may make this move.
+    fn may_follow(&self, status: Option<TaskStatus>) -> bool {
+        let Some(from) = status else { return self.from.is_none() };
+        let restarted = self.transition == Transition::RESTARTED
+            && TaskStatus::RESTARTABLE.contains(&from)
+            && self.to == TaskStatus::Pending;
+        self.from == status && (restarted || from.may_become(self.to))
+    }
 }
 
 /// A history that no sequence of legal moves can have written.
@@ -93,8 +105,7 @@ pub fn fold_statuses(events: &[TaskEvent]) -> Result<Option<TaskStatus>, History
         if event.kind == EventKind::Status {
             let change = StatusChange::deserialize(&event.data)
                 .map_err(|_malformed| HistoryError::IllegalEdge(event.sequence))?;
-            let legal = change.from == status && status.is_none_or(|from| from.may_become(change.to));
-            if !legal {
+            if !change.may_follow(status) {
                 return Err(HistoryError::IllegalEdge(event.sequence));
             }
             epoch += i64::from(change.to == TaskStatus::Starting);
@@ -129,6 +140,20 @@ mod tests {
             status_event(3, 1, Some("starting"), "pending"),
         ];
         assert_eq!(fold_statuses(&history), Ok(Some(TaskStatus::Pending)));
+    }
+
+    #[test]
+    fn an_end_is_left_by_a_restart_alone() {
+        let ended = [status_event(1, 0, None, "queued"), status_event(2, 0, Some("queued"), "cancelled")];
+        let next = |transition: &str, to: &str| {
+            let mut event = status_event(3, 0, Some("cancelled"), to);
+            event.data["transition"] = transition.into();
+            fold_statuses(&[ended.as_slice(), &[event]].concat())
+        };
+        assert_eq!(next("restarted", "pending"), Ok(Some(TaskStatus::Pending)));
+        for (transition, to) in [("released", "pending"), ("restarted", "queued"), ("restarted", "done")] {
+            assert_eq!(next(transition, to), Err(HistoryError::IllegalEdge(3)), "{transition} {to}");
+        }
     }
 
     #[test]

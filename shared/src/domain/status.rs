@@ -6,6 +6,7 @@
 //!     |                    +----handed back-----+---------------------+
 //!     +---------------- lost, failed with retries left ---------------+--> failed
 //!  (any state that is not final) --cancelled--> cancelled
+//!  (any state that is final, and interrupted) --restarted, by name alone--> pending
 //! ```
 
 use std::fmt;
@@ -58,6 +59,9 @@ impl TaskStatus {
     pub const ACTIVE: [Self; 2] = [Self::Starting, Self::Running];
     /// Nothing moves the task any more, unless somebody asks for a restart by name.
     pub const TERMINAL: [Self; 4] = [Self::Done, Self::Merged, Self::Failed, Self::Cancelled];
+    /// Whatever somebody may start again: see [`super::Transition::restarted`].
+    pub const RESTARTABLE: [Self; 5] =
+        [Self::Interrupted, Self::Done, Self::Merged, Self::Failed, Self::Cancelled];
     /// What depends on the task may run.
     pub const SATISFIED: [Self; 2] = [Self::Done, Self::Merged];
     /// Whatever may still be cancelled.
@@ -76,7 +80,7 @@ impl TaskStatus {
         Self::TERMINAL.contains(&self)
     }
 
-    /// Tells whether a task may move from `self` to `next`.
+    /// Tells whether a task may move from `self` to `next`, restarts left out: those are told by their name.
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
         match self {

@@ -112,6 +112,18 @@ pub struct NewTask {
 }
 
 impl NewTask {
+    /// Tells whether the submission names a task as one to wait for.
+    #[must_use]
+    pub fn waits_for(&self, task: TaskId) -> bool {
+        self.parents.contains(&task)
+    }
+
+    /// Tells whether the submission names a task as the one that it is a part of.
+    #[must_use]
+    pub fn is_part_of(&self, task: TaskId) -> bool {
+        self.submission.parent_task_id == Some(task)
+    }
+
     /// Takes a submission back from where it was stored after it had been checked.
     pub(crate) fn of_stored(submission: TaskSubmission) -> Self {
         let parents = submission.depends_on.iter().filter_map(|dependency| match dependency {

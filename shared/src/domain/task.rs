@@ -128,7 +128,7 @@ pub struct Task {
     pub completion_error: Option<String>,
     /// The number of its newest event.
     pub last_sequence: i64,
-    /// Rises by one with every change of status, and with nothing else.
+    /// Rises with every change of its status, and with every change that its owner makes to it.
     pub version: i32,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,

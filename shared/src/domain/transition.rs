@@ -2,7 +2,7 @@
 //!
 //! A [`Transition`] says which statuses it may leave, where it leads and why. The store applies it in one statement,
 //! guarded by those statuses and the epoch, and writes the history event with it. Claiming and releasing, which move
-//! many tasks at once, are statements of their own in `store/tasks/`.
+//! many tasks at once, and restarts, which move edges too, are statements of their own in `store/tasks/`.
 //!
 //! **Trust window.** A transition with an epoch is fenced: it has no effect once the task was claimed again or ended.
 
@@ -108,6 +108,9 @@ pub struct Transition {
 }
 
 impl Transition {
+    /// The name of the one move that leaves an end.
+    pub(super) const RESTARTED: &str = "restarted";
+
     fn new(name: &'static str, from: &'static [TaskStatus], to: TaskStatus) -> Self {
         Self {
             name,
@@ -197,6 +200,24 @@ impl Transition {
         }
     }
 
+    /// All that the task waited for is there.
+    #[must_use]
+    pub(crate) fn released() -> Self {
+        Self::new("released", &[TaskStatus::Pending], TaskStatus::Queued)
+    }
+
+    /// Somebody asked for a task to run now, whatever its time is. It depends on nothing that is open.
+    #[must_use]
+    pub(crate) fn expedited() -> Self {
+        Self::new("expedited", &[TaskStatus::Pending], TaskStatus::Queued)
+    }
+
+    /// Somebody asked for a task that has ended, or was interrupted, to run again. From `pending` it goes on as any other.
+    #[must_use]
+    pub(crate) fn restarted() -> Self {
+        Self::new(Self::RESTARTED, &TaskStatus::RESTARTABLE, TaskStatus::Pending)
+    }
+
     /// Returns how the attempt ends with it, if one does.
     #[must_use]
     pub fn outcome(&self) -> Option<AttemptOutcome> {
@@ -236,6 +257,8 @@ mod tests {
             Transition::handed_back(epoch),
             Transition::cancelled(),
             Transition::dependency_failed(String::new()),
+            Transition::released(),
+            Transition::expedited(),
         ];
         for transition in all {
             for from in transition.from {
@@ -246,6 +269,13 @@ mod tests {
                 assert!(from.may_become(transition.to), "{}: {from} -> {}", transition.name, transition.to);
             }
         }
+    }
+
+    #[test]
+    fn a_restart_alone_leaves_an_end() {
+        let restart = Transition::restarted();
+        assert!(TaskStatus::TERMINAL.iter().all(|end| restart.from.contains(end)));
+        assert!(restart.from.iter().all(|from| from.is_terminal() || from.may_become(restart.to)));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | `:inbox:<worker>` | list | messages for one worker; expires a minute after the last |
 //! | `:alive:<worker>` | channel | nothing: its subscriber is a worker that lives |
 //! | `:wake` | list | calls for the leading scheduler; the newest 10,000 |
+//! | `:allowance:<owner>` | string | the time, in microseconds, at which an owner may submit a minute's worth again; gone then |
 //! | `:filled` | string | there since the last time that every queued task was entered; gone with the rest when Redis is wiped |
 //! | `:events:<task>` | channel | the number of a task's newest event |
 //!
@@ -39,7 +40,9 @@ impl Keys {
         &self.root
     }
 
-    pub(super) fn lane(&self, owner: OwnerId, labels: &str) -> String {
+    /// The sorted set of an owner's queued tasks that ask for `labels`, which have spaces between.
+    #[must_use]
+    pub fn lane(&self, owner: OwnerId, labels: &str) -> String {
         format!("{}:lane:{owner}:{labels}", self.root)
     }
 

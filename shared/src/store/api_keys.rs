@@ -14,6 +14,8 @@ pub struct Caller {
     pub key_id: ApiKeyId,
     /// It may see how much every owner has to do.
     pub operator: bool,
+    /// How many tasks a minute its owner may submit; any number if none.
+    pub submissions_per_minute: Option<i32>,
 }
 
 impl Store {
@@ -58,8 +60,9 @@ impl Store {
         let caller = sqlx::query_as!(
             Caller,
             r#"
-            SELECT owner_id AS "owner_id: OwnerId", id AS "key_id: ApiKeyId", operator
-            FROM api_keys WHERE key_sha256 = $1 AND revoked_at IS NULL
+            SELECT k.owner_id AS "owner_id: OwnerId", k.id AS "key_id: ApiKeyId", k.operator, o.submissions_per_minute
+            FROM api_keys k JOIN owners o ON o.id = k.owner_id
+            WHERE k.key_sha256 = $1 AND k.revoked_at IS NULL
             "#,
             digest.as_slice(),
         )

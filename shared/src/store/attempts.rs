@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Counts how many of a task's attempts ended in this way since the last one that counted against the task: those that
-    /// were handed back or did not reach the repository do not, whichever of the two comes in between.
+    /// were handed back or did not reach the repository do not, whichever of the two comes in between. A restart begins anew.
     ///
     /// # Errors
     /// PostgreSQL is away.
@@ -58,9 +58,10 @@ impl Store {
         let count = sqlx::query_scalar!(
             r#"
             SELECT count(*) AS "count!" FROM attempts
-            WHERE task_id = $1 AND outcome = $2 AND epoch > coalesce(
+            WHERE task_id = $1 AND outcome = $2 AND epoch > greatest(
                 (SELECT max(epoch) FROM attempts
-                 WHERE task_id = $1 AND outcome NOT IN ('handed_back', 'repository_unreachable')), 0)
+                 WHERE task_id = $1 AND outcome NOT IN ('handed_back', 'repository_unreachable')),
+                (SELECT restarted_at_epoch FROM tasks WHERE id = $1))
             "#,
             task.uuid(),
             outcome as AttemptOutcome,

@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// Returns the newest patch with a number below `before`: what an attempt resumes from, or the one to fall back to
-    /// when that turns out to be bad.
+    /// when that turns out to be bad. Those of a run that ended well before the task was started again are left alone.
     ///
     /// # Errors
     /// PostgreSQL is away.
@@ -161,8 +161,10 @@ impl Store {
             StoredPatch,
             r#"
             SELECT c.number, c.base_commit, c.tree_id, p.patch_gzip, p.sha256
-            FROM task_checkpoints c JOIN checkpoint_patches p ON p.task_id = c.task_id AND p.number = c.number
-            WHERE c.task_id = $1 AND c.number < $2
+            FROM tasks t
+            JOIN task_checkpoints c ON c.task_id = t.id AND c.epoch > t.resumes_after_epoch
+            JOIN checkpoint_patches p ON p.task_id = c.task_id AND p.number = c.number
+            WHERE t.id = $1 AND c.number < $2
             ORDER BY c.number DESC LIMIT 1
             "#,
             task.uuid(),

@@ -22,7 +22,9 @@ impl Store {
         let last = sqlx::query_scalar!(
             r#"
             WITH head AS (
-                UPDATE tasks SET last_sequence = last_sequence + cardinality($4::jsonb[])
+                UPDATE tasks SET
+                    last_sequence = last_sequence + cardinality($4::jsonb[]),
+                    has_output = has_output OR ($3 = 'output'::event_kind AND cardinality($4::jsonb[]) > 0)
                 WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running')
                 RETURNING id, epoch, last_sequence, last_sequence - cardinality($4::jsonb[]) AS before
             ), written AS (
@@ -57,8 +59,9 @@ impl Store {
         let last = sqlx::query_scalar!(
             r#"
             WITH head AS (
-                UPDATE tasks
-                SET last_sequence = last_sequence + cardinality($4::jsonb[]), output_batches = output_batches + 1
+                UPDATE tasks SET
+                    last_sequence = last_sequence + cardinality($4::jsonb[]), output_batches = output_batches + 1,
+                    has_output = true
                 WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running') AND output_batches = $3
                 RETURNING id, epoch, last_sequence, last_sequence - cardinality($4::jsonb[]) AS before
             ), written AS (

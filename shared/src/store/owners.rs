@@ -1,5 +1,7 @@
 //! Tenants.
 
+mod settings;
+
 use super::{Store, StoreError};
 use crate::domain::OwnerId;
 

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use makima_shared::domain::{Task, TaskSubmission};
-use makima_shared::store::Submitted;
 
-use crate::auth::Owner;
+use crate::auth::Submitter;
 use crate::error::{ErrorBody, ErrorResponse};
 use crate::extract::{IdempotencyKey, JsonBody, NoParams, Params};
 use crate::openapi::Always;
 use crate::state::AppState;
+use crate::submission::{Asked, accept};
 use crate::views::task::TaskView;
 
 type Answer = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
@@ -42,29 +42,22 @@ type Answer = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
         Always,
         (status = 422, description = "`VALIDATION_FAILED`, `DEPENDENCY_NOT_FOUND` or `PARENT_NOT_FOUND`; `fields` names \
                                       each field", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: the owner may submit so many tasks a minute; `Retry-After` says when",
+         body = ErrorBody),
     )
 )]
 pub(crate) async fn submit(
     State(state): State<AppState>,
-    Owner(owner): Owner,
+    submitter: Submitter,
     _: Params<NoParams>,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(submission): JsonBody<TaskSubmission>,
 ) -> Result<Answer, ErrorResponse> {
     let task = submission.check(&state.policy)?;
-    let (status, id) = match state.store.task_submit(owner, &task, key.as_deref()).await? {
-        Submitted::Created(created) => {
-            let id = created.first().map(|task| task.id);
-            for task in &created {
-                tracing::info!(task.id = %task.id, task.status = %task.status, "a task was submitted");
-            }
-            state.hints.tasks_accepted(created);
-            (StatusCode::CREATED, id)
-        }
-        Submitted::Repeated(ids) => (StatusCode::OK, ids.first().copied()),
-    };
+    let (status, ids) = accept(&state, submitter, Asked::One(&task), key.as_deref()).await?;
+    let id = ids.first().copied();
     let id = id.ok_or_else(|| ErrorResponse::internal_because("a submission made no task"))?;
-    let task = state.store.task_get(owner, id).await?;
+    let task = state.store.task_get(submitter.owner, id).await?;
     Ok(answer(status, task.ok_or_else(|| ErrorResponse::task_not_found(id))?))
 }
 

@@ -167,7 +167,7 @@ impl Store {
     }
 }
 
-async fn task_get_in_txn(
+pub(super) async fn task_get_in_txn(
     executor: impl PgExecutor<'_>,
     owner: OwnerId,
     task: TaskId,

@@ -15,8 +15,8 @@ use crate::domain::{NewTask, OwnerId, TaskId, TaskStatus};
 use crate::store::{Store, StoreError};
 pub(in crate::store) use insert::tasks_insert_in_txn;
 
-/// How often a submission that met a deadlock is tried again. Its parents may be on their way to an end, in another order.
-const DEADLOCK_TRIES: u32 = 3;
+/// How often a submission is tried that met a deadlock: its parents may be on their way to an end, in another order.
+const TRIES: u32 = 3;
 
 /// A task that was accepted.
 #[derive(Clone, Debug)]
@@ -107,6 +107,34 @@ impl Store {
         self.submit(owner, tasks, idempotency_key, true).await
     }
 
+    /// Returns the task that the same key and body made before; `None` for a new key.
+    ///
+    /// # Errors
+    /// The key was used with another body, or PostgreSQL is away.
+    pub async fn task_submitted(
+        &self,
+        owner: OwnerId,
+        task: &NewTask,
+        idempotency_key: &str,
+    ) -> Result<Option<Vec<TaskId>>, SubmitError> {
+        let key = RequestKey::of(std::slice::from_ref(task), idempotency_key, false).await;
+        self.tasks_by_key(owner, &key).await
+    }
+
+    /// Returns the tasks that the same key and body made before; `None` for a new key.
+    ///
+    /// # Errors
+    /// As [`Store::task_submitted`].
+    pub async fn tasks_submitted(
+        &self,
+        owner: OwnerId,
+        tasks: &[NewTask],
+        idempotency_key: &str,
+    ) -> Result<Option<Vec<TaskId>>, SubmitError> {
+        let key = RequestKey::of(tasks, idempotency_key, true).await;
+        self.tasks_by_key(owner, &key).await
+    }
+
     async fn submit(
         &self,
         owner: OwnerId,
@@ -114,19 +142,25 @@ impl Store {
         key: Option<&str>,
         is_bulk: bool,
     ) -> Result<Submitted, SubmitError> {
-        let key = key.map(|key| RequestKey { key, sha256: request_digest(tasks, is_bulk), is_bulk });
-        let mut tries = 0;
-        let created = loop {
-            tries += 1;
-            match self.tasks_insert(owner, tasks, key).await {
-                Err(error) if error.is_deadlock() && tries < DEADLOCK_TRIES => {}
-                outcome => break outcome?,
-            }
+        let key = match key {
+            Some(key) => Some(RequestKey::of(tasks, key, is_bulk).await),
+            None => None,
         };
-        match (created, key) {
-            (Some(created), _) => Ok(Submitted::Created(created)),
-            (None, Some(key)) => Ok(Submitted::Repeated(self.tasks_by_key(owner, &key).await?)),
-            (None, None) => Err(sqlx::Error::RowNotFound.into()),
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match (self.tasks_insert(owner, tasks, key).await, key) {
+                (Err(error), _) if error.is_deadlock() && tries < TRIES => {}
+                (Err(error), _) => return Err(error),
+                (Ok(Some(created)), _) => return Ok(Submitted::Created(created)),
+                (Ok(None), Some(key)) => match self.tasks_by_key(owner, &key).await? {
+                    Some(tasks) => return Ok(Submitted::Repeated(tasks)),
+                    // The key was deleted in between, with its task.
+                    None if tries < TRIES => {}
+                    None => return Err(sqlx::Error::RowNotFound.into()),
+                },
+                (Ok(None), None) => return Err(sqlx::Error::RowNotFound.into()),
+            }
         }
     }
 
@@ -146,7 +180,11 @@ impl Store {
         Ok(created)
     }
 
-    async fn tasks_by_key(&self, owner: OwnerId, asked: &RequestKey<'_>) -> Result<Vec<TaskId>, SubmitError> {
+    async fn tasks_by_key(
+        &self,
+        owner: OwnerId,
+        asked: &RequestKey<'_>,
+    ) -> Result<Option<Vec<TaskId>>, SubmitError> {
         let row = sqlx::query!(
             r#"
             SELECT coalesce(task_ids, ARRAY[task_id]) AS "task_ids!: Vec<TaskId>", request_sha256
@@ -155,23 +193,39 @@ impl Store {
             owner.uuid(),
             asked.key,
         )
-        .fetch_one(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        if row.request_sha256 == asked.sha256 {
-            Ok(row.task_ids)
-        } else {
-            Err(SubmitError::IdempotencyMismatch)
+        match row {
+            Some(row) if row.request_sha256 == asked.sha256 => Ok(Some(row.task_ids)),
+            Some(_) => Err(SubmitError::IdempotencyMismatch),
+            None => Ok(None),
         }
     }
 }
 
+impl<'a> RequestKey<'a> {
+    async fn of(tasks: &[NewTask], key: &'a str, is_bulk: bool) -> Self {
+        Self { key, sha256: request_digest(tasks, is_bulk).await, is_bulk }
+    }
+}
+
+/// How many bytes are hashed before others have their turn: about a millisecond.
+const HASHED_AT_ONCE: usize = 512 * 1024;
+
 /// Hashes the submission as it was understood, so that white space and the order of fields make no difference.
-fn request_digest(tasks: &[NewTask], is_bulk: bool) -> [u8; 32] {
+async fn request_digest(tasks: &[NewTask], is_bulk: bool) -> [u8; 32] {
     let mut digest = Sha256::new();
+    let mut hashed = 0;
     for task in tasks {
-        digest.update(serde_json::to_vec(&task.submission).unwrap_or_default());
+        let text = serde_json::to_vec(&task.submission).unwrap_or_default();
+        digest.update(&text);
         if is_bulk {
             digest.update(b"\n");
+        }
+        hashed += text.len();
+        if hashed >= HASHED_AT_ONCE {
+            hashed = 0;
+            tokio::task::yield_now().await;
         }
     }
     digest.finalize().into()

@@ -152,8 +152,9 @@ impl Store {
                     slot = CASE WHEN h.to_status IN ('queued', 'starting', 'running') THEN t.slot ELSE 'none' END,
                     status_code = h.code,
                     status_message = h.message,
-                    result_commit = coalesce(h.result_commit, t.result_commit),
-                    result_branch = coalesce(h.result_branch, t.result_branch),
+                    -- What an earlier run left stays until there is a new result, and goes with it.
+                    result_commit = CASE WHEN h.to_status = 'done' THEN h.result_commit ELSE t.result_commit END,
+                    result_branch = CASE WHEN h.to_status = 'done' THEN h.result_branch ELSE t.result_branch END,
                     completion_error = h.completion_error,
                     finished_at = CASE WHEN h.to_status IN ('done', 'merged', 'failed', 'cancelled') THEN now() END,
                     children_waiting = CASE

@@ -82,7 +82,8 @@ pub(super) async fn part_of_in_txn(
     }
     let ids: Vec<_> = wanted.iter().map(|id| id.uuid()).collect();
     let found = sqlx::query_scalar!(
-        r#"SELECT id AS "id: TaskId" FROM tasks WHERE owner_id = $1 AND id = ANY($2)"#,
+        // The lock keeps them from being deleted before the new tasks are there.
+        r#"SELECT id AS "id: TaskId" FROM tasks WHERE owner_id = $1 AND id = ANY($2) FOR KEY SHARE"#,
         owner.uuid(),
         &ids,
     )
