@@ -25,6 +25,8 @@ const STDERR_LIMIT: usize = 4 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 /// How long a command that is ended may take to tidy up.
 const TIDY_UP: Duration = Duration::from_secs(1);
+/// How much longer its helpers may take, which were asked at the same moment: the one that holds the lock is such a one.
+const HELPERS_TIDY_UP: Duration = Duration::from_millis(50);
 
 /// What every run of a command needs to know.
 pub(super) struct Terms<'a> {
@@ -152,6 +154,7 @@ fn watch(group: Pid, deadline: Duration, cancel: Cancel, ended: Arc<AtomicBool>)
         if waited != Waited::Ended {
             let _ = killpg(group, Signal::SIGTERM);
             cancel.wait_for_end(TIDY_UP, &ended);
+            std::thread::sleep(HELPERS_TIDY_UP); // why: its helpers are nobody's children here
             // Fails only if the group is gone already, which is what is wanted.
             let _ = killpg(group, Signal::SIGKILL);
         }
