@@ -161,11 +161,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<AppState> for LargeJsonBo
 }
 
 /// Reads the body of somebody with a good key, and counts it.
-async fn read_body(
-    request: Request,
-    state: &AppState,
-    most: usize,
-) -> Result<(Bytes, Share), ErrorResponse> {
+async fn read_body(request: Request, state: &AppState, most: usize) -> Result<(Bytes, Share), ErrorResponse> {
     let (mut parts, body) = request.into_parts();
     let Owner(owner) = Owner::from_request_parts(&mut parts, state).await?;
     if !is_json(&parts.headers) {

@@ -75,9 +75,8 @@ async fn take(state: &AppState, submitter: Submitter, tasks: usize) -> Result<Op
         Ok(Ok(None)) => Ok(Some(Taken { owner, tasks, per_minute })),
         Ok(Ok(Some(wait))) => {
             let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
-            let message = format!(
-                "tasks come too fast: {per_minute} a minute are allowed; try again in {seconds} s"
-            );
+            let message =
+                format!("tasks come too fast: {per_minute} a minute are allowed; try again in {seconds} s");
             Err(ErrorResponse::rate_limited(message, seconds))
         }
         Ok(Err(_)) | Err(_) => {
@@ -118,7 +117,12 @@ impl Asked<'_> {
         }
     }
 
-    async fn submit(self, store: &Store, owner: OwnerId, key: Option<&str>) -> Result<Submitted, SubmitError> {
+    async fn submit(
+        self,
+        store: &Store,
+        owner: OwnerId,
+        key: Option<&str>,
+    ) -> Result<Submitted, SubmitError> {
         match self {
             Self::One(task) => store.task_submit(owner, task, key).await,
             Self::Many(tasks) => store.tasks_submit(owner, tasks, key).await,

@@ -3,7 +3,9 @@
 
 mod history;
 mod leftovers;
+mod machine;
 mod pushes;
+mod registered;
 mod waiting;
 mod watch;
 mod windows;
@@ -12,20 +14,24 @@ mod witness;
 use std::collections::{BTreeMap, HashMap};
 
 use makima_shared::domain::TaskId;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(crate) use history::TaskRow;
 pub(crate) use history::{AttemptRow, History};
 pub(crate) use leftovers::{Leftovers, left_by_ended_tasks, look_for_leftovers};
 pub(crate) use pushes::Results;
-pub(crate) use watch::DispatchWatch;
 pub(crate) use windows::Windows;
 #[cfg(test)]
 pub(crate) use witness::Note;
 pub(crate) use witness::{Noted, Witness};
 
+use machine::MachineWatch;
+use watch::DispatchWatch;
+
 use crate::faults::Struck;
 use crate::ledger::{AskedTask, Entry, Fact};
+use crate::load::crons::CronRuns;
 use crate::stack::Stack;
 
 /// Everything that a run has left to judge it by.
@@ -39,13 +45,31 @@ pub(crate) struct Evidence {
     pub(crate) results: Results,
     /// What each task that has not ended says it waits for.
     pub(crate) waiting: HashMap<TaskId, Option<String>>,
+    /// What came of the schedules.
+    pub(crate) crons: Vec<CronRuns>,
     /// Rows whose owner is not their task's.
     pub(crate) foreign_rows: Vec<String>,
     /// Queued tasks that dispatch did not know for too long, as the watch saw it.
     pub(crate) missing_from_dispatch: Vec<String>,
+    /// Workers that run and that makima does not know.
+    pub(crate) unregistered: Vec<String>,
     /// Ends of roles that nobody asked for.
     pub(crate) ended_by_themselves: Vec<String>,
     pub(crate) leftovers: Leftovers,
+}
+
+/// What is watched while a run lasts.
+#[derive(Clone, Default)]
+pub(crate) struct Watches {
+    dispatch: DispatchWatch,
+    pub(crate) machine: MachineWatch,
+}
+
+impl Watches {
+    /// Watches until it is told to stop.
+    pub(crate) async fn run(self, stack: &Stack, over: &CancellationToken) {
+        tokio::join!(self.dispatch.run(stack, over), self.machine.run(over));
+    }
 }
 
 impl Evidence {
@@ -54,7 +78,8 @@ impl Evidence {
         stack: &Stack,
         ledger: Vec<Entry>,
         struck: &[Struck],
-        missing_from_dispatch: Vec<String>,
+        watches: &Watches,
+        crons: Vec<CronRuns>,
     ) -> anyhow::Result<Self> {
         let histories = history::load(&stack.pool).await?;
         let asked = asked(&ledger);
@@ -62,14 +87,16 @@ impl Evidence {
             waiting: waiting::ask(stack, &histories, &asked).await,
             results: Results::read(&stack.remote, &histories).await?,
             witness: Witness::read(&stack.scratch.witness())?,
-            windows: Windows::of(struck),
+            windows: Windows::of(struck, &watches.machine.starved()),
             foreign_rows: history::foreign_rows(&stack.pool).await?,
             ended_by_themselves: Vec::new(),
             leftovers: Leftovers::default(),
             histories,
+            crons,
             ledger,
             asked,
-            missing_from_dispatch,
+            missing_from_dispatch: watches.dispatch.found(),
+            unregistered: registered::missing(stack).await,
         })
     }
 

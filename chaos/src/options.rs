@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use crate::faults::FaultKind;
+
 /// Breaks a whole makima at random, under load, and judges whether its invariants hold.
 ///
 /// Without a command it injects faults of all kinds from a seed. It starts PostgreSQL (fsync on), Redis, an API, two
@@ -62,6 +64,10 @@ pub(crate) struct Storm {
     /// How many faults are injected
     #[arg(long, value_name = "N", default_value = "200")]
     pub(crate) faults: usize,
+
+    /// Inject faults of this kind alone; may be given several times
+    #[arg(long, value_name = "KIND")]
+    pub(crate) only: Vec<FaultKind>,
 }
 
 /// A scenario in place of faults of all kinds.

@@ -26,6 +26,9 @@ pub(crate) enum Flow {
     Open,
     /// They wait, and pass later: a network that swallows everything for a while.
     Stuck,
+    /// Writes to PostgreSQL wait, and pass later; all else passes. So there are more writes that come too late, because a
+    /// client that asks for a sign of life before each statement gets it.
+    WritesStuck,
     /// Connections break, and no new one comes about.
     Shut,
 }

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) struck: Vec<Struck>,
     pub(crate) stale_writes_refused: u64,
     pub(crate) tasks: usize,
+    /// For how long the machine had no time for the run.
+    pub(crate) starved_secs: i64,
     pub(crate) restarts: u32,
     pub(crate) attempts: BTreeMap<String, usize>,
     /// What became of the poison tasks, each in a line.
@@ -98,6 +100,7 @@ impl Report {
             self.attempts.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
         println!("\nroles started again: {}", self.restarts);
         println!("attempts: {}", outcomes.join(", "));
+        println!("the machine was busy with other things for {} s; nothing is late then", self.starved_secs);
         println!(
             "stale writes: {} attempted, {} refused, {accepted} accepted",
             self.stale_writes_refused + u64::try_from(accepted).unwrap_or(0),

@@ -6,18 +6,17 @@
 //!  worker-1 ..  ── way ──┴── Redis
 //! ```
 
+mod base;
 mod role;
 mod settings;
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::bail;
 use futures_util::future::join_all;
 use sqlx::PgPool;
-use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -26,11 +25,11 @@ pub(crate) use settings::{LEADER_LEASE, WORKER_LEASE};
 
 use crate::client::Client;
 use crate::options::Fleet;
-use crate::proxy::{Protocol, Proxy};
+use crate::proxy::Proxy;
 use crate::remote::Remote;
 use crate::scratch::Scratch;
 use crate::servers::{self, Servers};
-use role::RoleSpec;
+use base::Base;
 
 /// Whose tasks a run submits. Two owners, so that rows can be mixed up.
 pub(crate) const OWNERS: [&str; 2] = ["red", "blue"];
@@ -143,10 +142,10 @@ impl Stack {
         Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
-    /// Counts the stale writes that PostgreSQL has refused: the one place that knows how. It reads the answers that pass
+    /// Counts the stale writes of workers that PostgreSQL has refused: the one place that knows how. It reads the answers that pass
     /// on the ways, so the roles need not tell; a batch of writes of which some were taken does not count.
     pub(crate) fn stale_writes_refused(&self) -> u64 {
-        self.members().map(|member| member.postgres.refused()).sum()
+        self.workers.iter().map(|worker| worker.postgres.refused()).sum()
     }
 }
 
@@ -158,79 +157,6 @@ fn says_that_it_leads(log: &str) -> bool {
         (is_over || is_there).then_some(is_there && !is_over)
     });
     last.unwrap_or(false)
-}
-
-/// What all roles are started from.
-struct Base<'a> {
-    program: PathBuf,
-    scratch: &'a Scratch,
-    servers: &'a Servers,
-    listen: String,
-}
-
-impl Base<'_> {
-    /// Brings the schema up to date and returns a key for each owner.
-    async fn prepare_database(&self) -> anyhow::Result<Vec<String>> {
-        self.run(&["migrate"]).await?;
-        let mut keys = Vec::new();
-        for owner in OWNERS {
-            keys.push(self.run(&["keys", "create", "--owner", owner]).await?.trim().to_owned());
-        }
-        Ok(keys)
-    }
-
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let socket = self.servers.postgres.lock().await.socket();
-        let url = servers::postgres_url(socket.parent().context("a socket lies in a directory")?);
-        let mut command = Command::new(&self.program);
-        command.args(arguments).env_clear().env("MAKIMA_DATABASE_URL", url);
-        let output = command.kill_on_drop(true).output().await.context("makima cannot be run")?;
-        let words = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "makima {} failed: {words}", arguments.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    async fn member(&self, name: &str, command: &str) -> anyhow::Result<Member> {
-        self.start(name, vec![command.to_owned()], false).await
-    }
-
-    async fn worker(&self, name: &str, slots: usize) -> anyhow::Result<Member> {
-        let data_dir = self.scratch.worker(name).display().to_string();
-        let arguments = ["worker", "--slots", &slots.to_string(), "--data-dir", &data_dir];
-        self.start(name, arguments.map(str::to_owned).to_vec(), true).await
-    }
-
-    async fn start(&self, name: &str, arguments: Vec<String>, is_named: bool) -> anyhow::Result<Member> {
-        let links = self.scratch.links(name);
-        let postgres = self.servers.postgres.lock().await.socket();
-        let redis = self.servers.redis.lock().await.socket();
-        let redis_link = links.join("redis.sock");
-        let spec = RoleSpec {
-            name: name.to_owned(),
-            program: self.program.clone(),
-            arguments,
-            environment: self.environment(&links, &redis_link),
-            log: self.scratch.log(name),
-            is_named,
-        };
-        Ok(Member {
-            postgres: Proxy::listen(&links.join(servers::POSTGRES_SOCKET), postgres, Protocol::Postgres)?,
-            redis: Proxy::listen(&redis_link, redis, Protocol::Redis)?,
-            role: Role::keep(spec),
-            lasting_fault: Mutex::default(),
-        })
-    }
-
-    fn environment(&self, links: &Path, redis_link: &Path) -> Vec<(String, String)> {
-        let mut all: Vec<(String, String)> = settings::SETTINGS
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        all.push(("MAKIMA_API_LISTEN".to_owned(), self.listen.clone()));
-        all.push(("MAKIMA_DATABASE_URL".to_owned(), servers::postgres_url(links)));
-        all.push(("MAKIMA_REDIS_URL".to_owned(), servers::redis_url(redis_link)));
-        all
-    }
 }
 
 /// Returns a loopback address that is free at the moment. The API takes it up again after each of its deaths.

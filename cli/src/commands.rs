@@ -1,17 +1,22 @@
 //! The command line: one file per command.
 
 mod api;
+mod bulk;
 mod checkpoints;
 mod config;
 mod demo;
+mod edit;
 mod keys;
 mod logs;
 mod migrate;
+mod owners;
+mod rm;
 mod run;
 mod scheduler;
 mod schedules;
 mod services;
 mod show;
+mod start;
 mod stop;
 mod tasks;
 mod top;
@@ -44,6 +49,8 @@ enum Command {
 
     /// Submit a task
     Run(run::RunArgs),
+    /// Submit many tasks from a file, all or none
+    Bulk(bulk::BulkArgs),
     /// List tasks, newest first
     Tasks(tasks::TasksArgs),
     /// Show a task: where it stands and why, its attempts, its result
@@ -54,6 +61,12 @@ enum Command {
     Wait(wait::WaitArgs),
     /// Stop tasks
     Stop(stop::StopArgs),
+    /// Start tasks at once, or again after their end
+    Start(start::StartArgs),
+    /// Change what may still change about a task
+    Edit(edit::EditArgs),
+    /// Delete tasks with all that belongs to them
+    Rm(rm::RmArgs),
     /// List a task's checkpoints, or print the work that one of them saved
     Checkpoints(checkpoints::CheckpointsArgs),
     /// List schedules, make and delete them: tasks that are submitted again and again, by cron
@@ -73,6 +86,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Make API keys
     Keys(keys::KeysArgs),
+    /// List owners, and set what they may have
+    Owners(owners::OwnersArgs),
     /// List all settings
     Config(config::ConfigArgs),
     /// Run a command over a private PostgreSQL and Redis that live as long as it does
@@ -104,11 +119,16 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => on_one_thread(keys::run(args)),
         Command::Config(args) => config::run(&args),
         Command::Run(args) => on_one_thread(run::run(args)),
+        Command::Bulk(args) => on_one_thread(bulk::run(args)),
         Command::Tasks(args) => on_one_thread(tasks::run(args)),
         Command::Show(args) => on_one_thread(show::run(args)),
         Command::Logs(args) => on_one_thread(logs::run(args)),
         Command::Wait(args) => on_one_thread(wait::run(args)),
         Command::Stop(args) => on_one_thread(stop::run(args)),
+        Command::Start(args) => on_one_thread(start::run(args)),
+        Command::Edit(args) => on_one_thread(edit::run(args)),
+        Command::Rm(args) => on_one_thread(rm::run(args)),
+        Command::Owners(args) => on_one_thread(owners::run(args)),
         Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),
         Command::Schedules(args) => on_one_thread(schedules::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use makima_shared::config::{Config, ConfigSource};
@@ -102,6 +103,18 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A value, or the word `none` in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrNone<T>(pub(crate) Option<T>);
+
+impl<T: FromStr> FromStr for OrNone<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
+    }
+}
+
 /// Returns the environment variable that sets a setting.
 pub(crate) fn variable(key: &str) -> String {
     format!("MAKIMA_{}", key.replace('.', "_").to_uppercase())
@@ -119,6 +132,13 @@ mod tests {
         );
         assert!(key_value("worker.slots").is_err());
         assert!(key_value("=4").is_err());
+    }
+
+    #[test]
+    fn a_value_may_be_taken_away() {
+        assert_eq!("none".parse(), Ok(OrNone::<i32>(None)));
+        assert_eq!("7".parse(), Ok(OrNone(Some(7))));
+        assert!("nobody".parse::<OrNone<i32>>().is_err());
     }
 
     #[test]

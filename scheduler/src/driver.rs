@@ -13,8 +13,9 @@ use tracing::{debug, info, warn};
 use crate::alarm::Alarm;
 use crate::report::{ReconcileError, Report};
 use crate::tasks::{
-    end_silent, fail_blocked, give_slots, promote_due, prune_deleted, prune_keys, prune_output, prune_patches, prune_schedule_runs, prune_workers, quarantine,
-    recount, relax_exclusions, release, requeue_lost, requeue_wiped, rescue, run_schedules,
+    end_silent, fail_blocked, give_slots, promote_due, prune_deleted, prune_keys, prune_output,
+    prune_patches, prune_schedule_runs, prune_workers, quarantine, recount, relax_exclusions, release,
+    requeue_lost, requeue_wiped, rescue, run_schedules,
 };
 use crate::{Context, measure, wake};
 

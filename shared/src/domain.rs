@@ -13,8 +13,8 @@ mod hidden;
 mod ids;
 mod labels;
 mod limits;
-mod owner;
 mod overview;
+mod owner;
 mod retry;
 mod schedule;
 mod status;
@@ -35,8 +35,8 @@ pub use hidden::is_hidden;
 pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
-pub use owner::{OwnerChanges, OwnerSettings};
 pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
+pub use owner::{OwnerChanges, OwnerSettings};
 pub use retry::RetryPolicy;
 pub use schedule::{
     DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,

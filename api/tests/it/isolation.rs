@@ -9,7 +9,9 @@ use crate::stage::{Answer, Stage, TASKS, submission};
 
 async fn call(stage: &Stage, method: &str, template: &str, id: TaskId) -> Answer {
     let path = template.replace("{id}", &id.to_string()).replace("{number}", "1");
-    stage.send(stage.request(method, &path).body(Body::empty()).unwrap()).await
+    let body = if method == "PUT" { Body::from(r#"{"version":1,"name":"b"}"#) } else { Body::empty() };
+    let request = stage.request(method, &path).header("content-type", "application/json");
+    stage.send(request.body(body).unwrap()).await
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -5,12 +5,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod allowance;
 mod auth;
 mod bad_input;
+mod bulk;
+mod change;
 mod checkpoints;
+mod delete;
 mod document;
 mod events;
 mod exporter;
+mod full;
 mod health;
 mod isolation;
 mod outage;
@@ -18,6 +23,7 @@ mod overview;
 mod schedules;
 mod service;
 mod stage;
+mod start;
 mod stop;
 mod stream;
 mod submit;

@@ -81,7 +81,8 @@ impl Stage {
         Self::over(testing::store(&pool), "redis://127.0.0.1:1").await
     }
 
-    async fn over(store: Store, redis_url: &str) -> Self {
+    /// An API over that store.
+    pub(crate) async fn over(store: Store, redis_url: &str) -> Self {
         let owner = store.owner_ensure("first").await.unwrap();
         let key = store.api_key_create(owner, "test").await.unwrap();
         let queue = Queue::open(redis_url, &format!("test-{}", TaskId::new())).unwrap();

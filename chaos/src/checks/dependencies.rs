@@ -59,7 +59,7 @@ fn all_done(evidence: &Evidence, parents: &[TaskId]) -> Option<DateTime<Utc>> {
 
 fn delays_release(scope: Scope) -> bool {
     match scope {
-        Scope::Scheduler | Scope::Redis | Scope::Postgres => true,
+        Scope::Scheduler | Scope::Redis | Scope::Postgres | Scope::Machine => true,
         Scope::Worker(_) | Scope::Api | Scope::Remote | Scope::Nothing => false,
     }
 }

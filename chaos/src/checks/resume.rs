@@ -74,7 +74,7 @@ fn excuse(
 ) -> TimeDelta {
     let place = attempt.worker_name.as_deref().and_then(worker_place);
     evidence.windows.broken(from, to, |scope| match scope {
-        Scope::Postgres => true,
+        Scope::Postgres | Scope::Machine => true,
         Scope::Worker(broken) => Some(broken) == place,
         Scope::Scheduler | Scope::Api | Scope::Redis | Scope::Remote | Scope::Nothing => false,
     })

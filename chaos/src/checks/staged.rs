@@ -85,8 +85,10 @@ impl Staged {
             windows: Windows::default(),
             results: Results::default(),
             waiting: HashMap::new(),
+            crons: Vec::new(),
             foreign_rows: Vec::new(),
             missing_from_dispatch: Vec::new(),
+            unregistered: Vec::new(),
             ended_by_themselves: Vec::new(),
             leftovers: Leftovers::default(),
         };

@@ -1,17 +1,19 @@
 //! 10: nothing is stuck: no attempt outlives the lease of its worker for long, dispatch knows what is queued, and in the
-//! end everything has ended.
+//! end every task has ended and every worker is there to take the next one.
 
 use chrono::TimeDelta;
 
 use super::Findings;
 use crate::evidence::Evidence;
+use crate::faults::Scope;
 
 const OUTLIVES_LEASE_AT_MOST: TimeDelta = TimeDelta::seconds(30);
 
-/// Names attempts that were ended long after their worker's lease, tasks that dispatch did not know, and tasks that are
-/// still open.
+/// Names attempts that were ended long after their worker's lease, tasks that dispatch did not know, workers that
+/// makima does not know, and tasks that are still open.
 pub(super) fn judge(evidence: &Evidence) -> Findings {
-    let mut findings = Findings::of(0, evidence.missing_from_dispatch.clone());
+    let missing = evidence.missing_from_dispatch.iter().chain(&evidence.unregistered);
+    let mut findings = Findings::of(0, missing.cloned().collect());
     for (task, history) in &evidence.histories {
         findings.judge(history.task.status.is_terminal(), || {
             let waiting =
@@ -20,7 +22,8 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
         });
         for attempt in &history.attempts {
             let Some((ended, lease)) = attempt.ended_at.zip(attempt.lease_expires_at) else { continue };
-            findings.judge(ended - lease <= OUTLIVES_LEASE_AT_MOST, || {
+            let excuse = evidence.windows.broken(lease, ended, delays_rescue);
+            findings.judge(ended - lease <= OUTLIVES_LEASE_AT_MOST + excuse, || {
                 let seconds = (ended - lease).num_seconds();
                 format!(
                     "{}, epoch {}, was held for {seconds} s after its lease",
@@ -31,6 +34,13 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
         }
     }
     findings
+}
+
+fn delays_rescue(scope: Scope) -> bool {
+    match scope {
+        Scope::Scheduler | Scope::Postgres | Scope::Machine => true,
+        Scope::Worker(_) | Scope::Api | Scope::Redis | Scope::Remote | Scope::Nothing => false,
+    }
 }
 
 #[cfg(test)]

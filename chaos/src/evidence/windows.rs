@@ -7,6 +7,9 @@ use crate::faults::{Scope, Struck};
 /// How long after a fault its traces may last: a new leader, new connections, a sweep.
 const RECOVERY: TimeDelta = TimeDelta::seconds(5);
 
+/// From when to when.
+pub(crate) type Span = (DateTime<Utc>, DateTime<Utc>);
+
 /// All faults as spans of time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Windows {
@@ -14,10 +17,11 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// Takes the faults, each with the time that its traces last.
-    pub(crate) fn of(struck: &[Struck]) -> Self {
-        let spans = struck.iter().map(|fault| (fault.scope, fault.began, fault.ended + RECOVERY));
-        Self { spans: spans.collect() }
+    /// Takes the faults and the spans in which the machine had no time, each with the time that its traces last.
+    pub(crate) fn of(struck: &[Struck], starved: &[Span]) -> Self {
+        let faults = struck.iter().map(|fault| (fault.scope, fault.began, fault.ended + RECOVERY));
+        let starved = starved.iter().map(|(began, ended)| (Scope::Machine, *began, *ended + RECOVERY));
+        Self { spans: faults.chain(starved).collect() }
     }
 
     /// Tells whether anything that `concerns` accepts was broken in a span.
@@ -82,7 +86,7 @@ mod tests {
     fn overlapping_faults_count_once_and_others_faults_not_at_all() {
         let faults =
             [fault(Scope::Redis, 10, 15), fault(Scope::Redis, 12, 16), fault(Scope::Worker(1), 0, 100)];
-        let windows = Windows::of(&faults);
+        let windows = Windows::of(&faults, &[]);
         let redis = |scope| scope == Scope::Redis;
         assert_eq!(windows.broken(at(0), at(100), redis), TimeDelta::seconds(11));
         assert_eq!(windows.broken(at(14), at(15), redis), TimeDelta::seconds(1));

@@ -1,7 +1,7 @@
 //! The kinds of faults, and what each concerns.
 
 /// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub(crate) enum FaultKind {
     KillWorker,
     FreezeWorker,
@@ -35,6 +35,8 @@ pub(crate) enum Scope {
     Redis,
     Postgres,
     Remote,
+    /// The machine has no time for the run. No fault of the plan's: it is watched.
+    Machine,
     /// Nothing may be late because of it.
     Nothing,
 }

@@ -24,12 +24,16 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Plans `count` faults.
-    pub(crate) fn all(seed: u64, count: usize) -> Vec<Self> {
+    /// Plans `count` faults of these kinds; of all kinds if none is named.
+    pub(crate) fn all(seed: u64, count: usize, only: &[FaultKind]) -> Vec<Self> {
         let mut rng = StdRng::seed_from_u64(seed);
+        let kinds: Vec<_> = FaultKind::WEIGHTS
+            .into_iter()
+            .filter(|(kind, _)| only.is_empty() || only.contains(kind))
+            .collect();
         let faults = (1..=count).map(|number| Self {
             number,
-            kind: any_kind(&mut rng),
+            kind: any_kind(&mut rng, &kinds),
             gap: Duration::from_millis(rng.random_range(GAP_MS)),
             pick: rng.random(),
             extent: rng.random(),
@@ -37,14 +41,14 @@ impl Planned {
         faults.collect()
     }
 
-    /// Chooses one of `count` places; `count` must not be 0.
+    /// Chooses one of `count` targets.
     pub(super) fn choose(&self, count: usize) -> usize {
-        usize::try_from(self.pick % u64::try_from(count).unwrap_or(u64::MAX).max(1)).unwrap_or(0)
+        place(self.pick, count)
     }
 
-    /// Chooses a yes or a no that has nothing to do with [`Planned::choose`].
-    pub(super) fn coin(&self) -> bool {
-        self.pick >> 63 == 1
+    /// Chooses one of `count` manners, which has nothing to do with the target.
+    pub(super) fn manner(&self, count: usize) -> usize {
+        place(self.pick >> 32, count)
     }
 
     /// Chooses a duration.
@@ -53,12 +57,16 @@ impl Planned {
     }
 }
 
-fn any_kind(rng: &mut StdRng) -> FaultKind {
-    let all: u32 = FaultKind::WEIGHTS.iter().map(|(_, weight)| weight).sum();
+fn place(pick: u64, count: usize) -> usize {
+    usize::try_from(pick % u64::try_from(count).unwrap_or(u64::MAX).max(1)).unwrap_or(0)
+}
+
+fn any_kind(rng: &mut StdRng, kinds: &[(FaultKind, u32)]) -> FaultKind {
+    let all: u32 = kinds.iter().map(|(_, weight)| weight).sum();
     let mut left = rng.random_range(0..all);
-    for (kind, weight) in FaultKind::WEIGHTS {
-        if left < weight {
-            return kind;
+    for (kind, weight) in kinds {
+        if left < *weight {
+            return *kind;
         }
         left -= weight;
     }
@@ -71,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_seed_replays_the_order_of_faults_and_all_kinds_come() {
-        assert_eq!(Planned::all(42, 200), Planned::all(42, 200));
-        assert_ne!(Planned::all(42, 200), Planned::all(43, 200));
-        let planned = Planned::all(1, 1000);
+        assert_eq!(Planned::all(42, 200, &[]), Planned::all(42, 200, &[]));
+        assert_ne!(Planned::all(42, 200, &[]), Planned::all(43, 200, &[]));
+        let planned = Planned::all(1, 1000, &[]);
         for (kind, _) in FaultKind::WEIGHTS {
             assert!(planned.iter().any(|fault| fault.kind == kind), "{kind:?}");
         }
@@ -81,6 +89,6 @@ mod tests {
 
     #[test]
     fn a_longer_plan_begins_like_a_shorter_one() {
-        assert_eq!(Planned::all(5, 300)[..10], Planned::all(5, 10));
+        assert_eq!(Planned::all(5, 300, &[])[..10], Planned::all(5, 10, &[]));
     }
 }

@@ -10,6 +10,11 @@ use super::{Planned, Scope};
 use crate::proxy::{Flow, Proxy, Trap};
 use crate::stack::{Member, Stack, WORKER_LEASE};
 
+/// How a way is lost, with the words for it.
+type Manner = (Flow, &'static str);
+const LOST_REDIS: [Manner; 2] = [(Flow::Stuck, "held up"), (Flow::Shut, "shut")];
+const LOST_POSTGRES: [Manner; 3] =
+    [(Flow::Stuck, "held up"), (Flow::WritesStuck, "writes held up"), (Flow::Shut, "shut")];
 /// A role that has written nothing by then writes nothing for now.
 const CAUGHT_WITHIN: Duration = Duration::from_secs(3);
 
@@ -42,23 +47,23 @@ pub(super) async fn lose_redis(stack: &Stack, fault: &Planned) -> Outcome {
     let (place, worker) = any_worker(stack, fault);
     // Long enough to outlive a lease if the worker wrongly thought that one hangs on Redis.
     let lasts = fault.between(WORKER_LEASE, WORKER_LEASE * 2);
-    (Scope::Worker(place), Ok(lose(worker, &worker.redis, fault, lasts).await))
+    (Scope::Worker(place), Ok(lose(worker, &worker.redis, &LOST_REDIS, fault, lasts).await))
 }
 
 pub(super) async fn lose_postgres(stack: &Stack, fault: &Planned) -> Outcome {
     let (place, worker) = any_worker(stack, fault);
     let lasts = fault.between(WORKER_LEASE, WORKER_LEASE * 3);
     let before = worker.postgres.refused();
-    let hit = lose(worker, &worker.postgres, fault, lasts).await;
+    let hit = lose(worker, &worker.postgres, &LOST_POSTGRES, fault, lasts).await;
     sleep(Duration::from_secs(1)).await; // why: what was held up on the way arrives now, and is counted for this fault
     let refused = worker.postgres.refused() - before;
     (Scope::Worker(place), Ok(format!("{hit}; {refused} stale writes refused")))
 }
 
 /// Loses one way: connections break, or everything on it is held up and arrives late.
-async fn lose(worker: &Member, way: &Proxy, fault: &Planned, lasts: Duration) -> String {
+async fn lose(worker: &Member, way: &Proxy, manners: &[Manner], fault: &Planned, lasts: Duration) -> String {
     let _alone = worker.lasting_fault.lock().await;
-    let (flow, words) = if fault.coin() { (Flow::Stuck, "held up") } else { (Flow::Shut, "shut") };
+    let (flow, words) = manners[fault.manner(manners.len())];
     way.set(flow);
     sleep(lasts).await; // why: how long the way is lost
     way.set(Flow::Open);

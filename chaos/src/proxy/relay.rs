@@ -45,6 +45,13 @@ pub(super) async fn serve(shared: Arc<Shared>, client: UnixStream) {
 /// Waits while bytes are stuck; `false` if the connection is to end.
 async fn passes(state: &mut watch::Receiver<State>, cuts: u64) -> bool {
     let decided = state.wait_for(|state| state.flow != Flow::Stuck || state.cuts != cuts).await;
+    decided.is_ok_and(|state| state.flow != Flow::Shut && state.cuts == cuts)
+}
+
+/// Waits while writes are stuck; `false` if the connection is to end.
+async fn writes_pass(state: &mut watch::Receiver<State>, cuts: u64) -> bool {
+    let is_stuck = |flow| matches!(flow, Flow::Stuck | Flow::WritesStuck);
+    let decided = state.wait_for(|state| !is_stuck(state.flow) || state.cuts != cuts).await;
     decided.is_ok_and(|state| state.flow == Flow::Open && state.cuts == cuts)
 }
 
@@ -60,7 +67,13 @@ impl Connection<'_> {
         let mut state = self.shared.state.subscribe();
         let mut chunk = vec![0; CHUNK_BYTES];
         while let Ok(count @ 1..) = from.read(&mut chunk).await {
-            if !passes(&mut state, self.cuts).await || !self.may_pass(&chunk[..count]) {
+            if !passes(&mut state, self.cuts).await {
+                return;
+            }
+            let write = self.watcher().and_then(|mut watcher| watcher.sent(&chunk[..count]));
+            if let Some(write) = write
+                && !(writes_pass(&mut state, self.cuts).await && self.may_pass(&write))
+            {
                 return;
             }
             if to.write_all(&chunk[..count]).await.is_err() {
@@ -72,14 +85,14 @@ impl Connection<'_> {
         sleep(LAST_ANSWERS).await; // why: the answers' end ends the connection before
     }
 
-    /// Reads along, and springs the trap on a write; `false` if the chunk is not to arrive.
-    fn may_pass(&self, chunk: &[u8]) -> bool {
-        let Some(mut watcher) = self.watcher() else { return true };
-        let Some(write) = watcher.sent(chunk) else { return true };
-        match self.shared.spring(&write) {
+    /// Springs the trap on a write; `false` if the write is not to arrive.
+    fn may_pass(&self, write: &str) -> bool {
+        match self.shared.spring(write) {
             Some(Trap::CutBefore) => false,
             Some(Trap::LoseAnswer) => {
-                watcher.lose_answer();
+                if let Some(mut watcher) = self.watcher() {
+                    watcher.lose_answer();
+                }
                 true
             }
             None => true,

@@ -21,9 +21,14 @@ impl Statement {
         let text = words.join(" ");
         let writes = text == "COMMIT"
             || [" SET ", "INSERT INTO ", "DELETE FROM "].iter().any(|part| text.contains(part));
-        let is_fenced = writes && text.contains("epoch = $");
+        let is_fenced = writes && compares_epoch(&text);
         Self { label: label(&text), writes, is_fenced }
     }
+}
+
+/// Tells whether an epoch is compared in a statement, rather than counted up.
+fn compares_epoch(text: &str) -> bool {
+    text.match_indices("epoch = ").any(|(at, part)| !text[at + part.len()..].starts_with("t.epoch + 1"))
 }
 
 /// Names a statement: what it changes first, where it begins with a query.
@@ -49,6 +54,10 @@ mod tests {
         );
         assert!(fenced.writes && fenced.is_fenced);
         assert!(fenced.label.starts_with("UPDATE tasks SET"), "{}", fenced.label);
+        let batch = Statement::of(
+            "UPDATE tasks t SET a = 1 FROM asked WHERE asked.epoch IS NULL OR t.epoch = asked.epoch",
+        );
+        assert!(batch.is_fenced);
         let claim = Statement::of("UPDATE tasks t SET status = 'starting', epoch = t.epoch + 1");
         assert!(claim.writes && !claim.is_fenced);
         assert!(Statement::of("COMMIT").writes && !Statement::of("BEGIN").writes);

@@ -1,7 +1,8 @@
 //! Follows a task's events to the end of the task, over broken connections, without a gap and without a repeat.
 //!
 //! Events carry the numbers 1, 2, 3 .., so the client itself sees what is missing: a number that it has is dropped, a
-//! number that leaves one out makes it ask again behind the last one that it has.
+//! number that leaves some out makes it ask again behind the last one that it has. If they are left out then too, they are
+//! no more: the output of a task that ended long ago is deleted.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,11 +37,48 @@ struct End {
     status: TaskStatus,
 }
 
+/// The numbers of the events that came.
+#[derive(Debug, Default)]
+struct Numbers {
+    last: i64,
+    /// A number that came where another was due.
+    ahead: Option<i64>,
+    /// It came again when the one that was due had been asked for: there are numbers without events.
+    has_holes: bool,
+}
+
+/// What to do with an event.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// It is the next one.
+    Next,
+    /// It came before.
+    Known,
+    /// Some before it may be missing: ask again.
+    Ahead,
+}
+
+impl Numbers {
+    fn take(&mut self, number: i64) -> Taken {
+        if number <= self.last {
+            return Taken::Known;
+        }
+        if number > self.last + 1 && !self.has_holes {
+            self.has_holes = self.ahead.replace(number) == Some(number);
+            if !self.has_holes {
+                return Taken::Ahead;
+            }
+        }
+        self.last = number;
+        Taken::Next
+    }
+}
+
 /// The stream of one task.
 pub(crate) struct Follow<'a> {
     client: &'a Client,
     task: TaskId,
-    last: i64,
+    numbers: Numbers,
     status: Option<TaskStatus>,
     ended: bool,
     stream: Option<(Response, Parser)>,
@@ -56,7 +94,7 @@ impl<'a> Follow<'a> {
         Self {
             client,
             task,
-            last: 0,
+            numbers: Numbers::default(),
             status: None,
             ended: false,
             stream: None,
@@ -94,7 +132,7 @@ impl<'a> Follow<'a> {
     /// Reads what the stream brings, from a new one if there is none. `false` means that the server ended it.
     async fn read_more(&mut self) -> Result<bool, ClientError> {
         if self.stream.is_none() {
-            self.stream = Some((self.client.stream(self.task, self.last).await?, Parser::default()));
+            self.stream = Some((self.client.stream(self.task, self.numbers.last).await?, Parser::default()));
         }
         let Some((response, parser)) = &mut self.stream else { return Ok(false) };
         let lost = |reason: String| ClientError::Unreachable { url: self.client.url().to_owned(), reason };
@@ -133,14 +171,15 @@ impl<'a> Follow<'a> {
         }
         let event: TaskEvent =
             serde_json::from_str(&frame.data).map_err(|source| self.client.unknown(source))?;
-        if event.sequence > self.last + 1 {
-            self.stream = None;
-            self.frames.clear();
+        match self.numbers.take(event.sequence) {
+            Taken::Next => {}
+            Taken::Known => return Ok(None),
+            Taken::Ahead => {
+                self.stream = None;
+                self.frames.clear();
+                return Ok(None);
+            }
         }
-        if event.sequence != self.last + 1 {
-            return Ok(None);
-        }
-        self.last = event.sequence;
         self.pause = FIRST_PAUSE;
         if event.kind == EventKind::Status {
             self.status = StatusChange::deserialize(&event.data).ok().map(|change| change.to);
@@ -161,5 +200,20 @@ impl<'a> Follow<'a> {
     async fn rest(&mut self) {
         sleep(self.pause).await; // why: back-off before the next connection
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_asked_for_once() {
+        let mut numbers = Numbers::default();
+        let mut take = |number| numbers.take(number);
+        assert_eq!([1, 2, 2, 4].map(&mut take), [Taken::Next, Taken::Next, Taken::Known, Taken::Ahead]);
+        // It was only late.
+        assert_eq!([3, 4].map(&mut take), [Taken::Next, Taken::Next]);
+        assert_eq!([9, 9, 12, 13].map(take), [Taken::Ahead, Taken::Next, Taken::Next, Taken::Next]);
     }
 }

@@ -1,13 +1,13 @@
 //! What the API can be asked about tasks and workers.
 
 use makima_shared::domain::{
-    Attempt, Checkpoint, DependencyState, Overview, Task, TaskId, TaskStatus, TaskSubmission, TaskSummary,
-    Worker,
+    Attempt, Checkpoint, DependencyState, Overview, Task, TaskChanges, TaskId, TaskStatus, TaskSubmission,
+    TaskSummary, Worker,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Client, ClientError};
 
@@ -63,6 +63,11 @@ pub(crate) struct TaskDetail {
 }
 
 #[derive(Deserialize)]
+struct BulkAnswer {
+    ids: Vec<TaskId>,
+}
+
+#[derive(Deserialize)]
 struct CheckpointList {
     checkpoints: Vec<Checkpoint>,
 }
@@ -85,6 +90,22 @@ impl Client {
                 .json(submission)
         };
         self.json_retrying(request).await
+    }
+
+    /// Submits many tasks, all or none. The key makes it safe to send them again after a passing failure, which this does.
+    pub(crate) async fn submit_bulk(
+        &self,
+        tasks: &[Value],
+        idempotency_key: &str,
+    ) -> Result<Vec<TaskId>, ClientError> {
+        let body = json!({ "tasks": tasks });
+        let request = || {
+            self.request(Method::POST, &["mesh", "tasks", "bulk"], &[])
+                .header("Idempotency-Key", idempotency_key)
+                .json(&body)
+        };
+        let answer: BulkAnswer = self.json_retrying(request).await?;
+        Ok(answer.ids)
     }
 
     /// Lists tasks, from as many pages as the limit takes.
@@ -146,6 +167,23 @@ impl Client {
     /// Asks for the end of a task.
     pub(crate) async fn stop(&self, task: TaskId) -> Result<Value, ClientError> {
         self.json(self.request(Method::POST, &["mesh", "tasks", &task.to_string(), "stop"], &[])).await
+    }
+
+    /// Starts a task at once, or again.
+    pub(crate) async fn start(&self, task: TaskId) -> Result<Value, ClientError> {
+        self.json(self.request(Method::POST, &["mesh", "tasks", &task.to_string(), "start"], &[])).await
+    }
+
+    /// Changes a task, and returns it as the API tells it.
+    pub(crate) async fn change(&self, task: TaskId, changes: &TaskChanges) -> Result<Value, ClientError> {
+        let request = self.request(Method::PUT, &["mesh", "tasks", &task.to_string()], &[]);
+        self.json(request.json(changes)).await
+    }
+
+    /// Deletes a task.
+    pub(crate) async fn delete(&self, task: TaskId) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &["mesh", "tasks", &task.to_string()], &[]);
+        self.bytes(request).await.map(|_nothing| ())
     }
 
     /// Returns the checkpoints of a task as the API tells them.

@@ -189,7 +189,7 @@ impl TaskWords {
         let (plan, repo) = (self.plan.unwrap_or_default(), self.repo.unwrap_or_default());
         let plan = if plan == "-" { read_plan()? } else { plan };
         let argv = match self.agent_cmd {
-            Some(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
+            Some(line) => shell_line(line),
             None => self.agent_argv,
         };
         let name = self.name.unwrap_or_else(|| first_line(&plan));
@@ -219,7 +219,12 @@ fn read_task(file: &Path) -> anyhow::Result<TaskSubmission> {
         .map_err(|error| UsageError(format!("{} holds no task: {error}", file.display())).into())
 }
 
-fn read_plan() -> anyhow::Result<String> {
+/// Returns the program and the arguments that carry out a line for sh.
+pub(super) fn shell_line(line: String) -> Vec<String> {
+    vec!["sh".to_owned(), "-c".to_owned(), line]
+}
+
+pub(super) fn read_plan() -> anyhow::Result<String> {
     let mut plan = String::new();
     io::stdin().read_to_string(&mut plan).context("cannot read the plan from standard input")?;
     Ok(plan)

@@ -10,6 +10,7 @@ mod frozen_worker;
 mod killed_worker;
 mod main_job;
 mod metrics;
+mod operations;
 mod process_tree;
 mod quarantine;
 mod redis_wiped;

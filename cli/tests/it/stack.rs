@@ -280,6 +280,16 @@ impl Stack {
         (worker, Pid::from_raw(i32::try_from(pid).unwrap()))
     }
 
+    /// Returns the URL of the stack's PostgreSQL.
+    pub(crate) fn database_url(&self) -> String {
+        let secrets: Value =
+            serde_json::from_slice(&std::fs::read(self.data_dir().join("secrets.json")).unwrap()).unwrap();
+        let password = secrets["postgres_password"].as_str().unwrap();
+        let base = format!("postgres://makima:{password}@localhost:5432/makima?sslmode=disable");
+        let run = self.data_dir().join("run");
+        url::Url::parse_with_params(&base, [("host", run.to_str().unwrap())]).unwrap().into()
+    }
+
     /// Opens a connection to the stack's Redis.
     pub(crate) fn redis(&self) -> redis::Connection {
         let secrets: Value =

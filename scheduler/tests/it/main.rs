@@ -9,6 +9,7 @@ mod crew;
 mod dependencies;
 mod fixture;
 mod leadership;
+mod prune;
 mod quarantine;
 mod requeue;
 mod rescue;

@@ -126,7 +126,8 @@ impl TaskChanges {
     pub fn check(mut self, policy: &SubmissionPolicy) -> Result<CheckedChanges, Vec<FieldError>> {
         let checked = self.as_submission().check(policy)?.submission;
         self.labels = self.labels.map(|_| checked.labels);
-        self.depends_on = self.depends_on.map(|ids| ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect());
+        self.depends_on =
+            self.depends_on.map(|ids| ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect());
         Ok(CheckedChanges(self))
     }
 
@@ -218,7 +219,8 @@ mod tests {
         let refused = serde_json::from_value::<TaskChanges>(json!({"version": 1, "name": null}));
         assert!(refused.is_err(), "a task has a name");
         assert!(serde_json::from_value::<TaskChanges>(json!({"name": "no version"})).is_err());
-        let written = serde_json::to_value(TaskChanges { description: Some(None), ..TaskChanges::of_version(3) });
+        let written =
+            serde_json::to_value(TaskChanges { description: Some(None), ..TaskChanges::of_version(3) });
         assert_eq!(written.unwrap(), json!({"version": 3, "description": null}));
     }
 

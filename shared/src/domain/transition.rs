@@ -2,7 +2,7 @@
 //!
 //! A [`Transition`] says which statuses it may leave, where it leads and why. The store applies it in one statement,
 //! guarded by those statuses and the epoch, and writes the history event with it. Claiming and releasing, which move
-//! many tasks at once, are statements of their own in `store/tasks/`.
+//! many tasks at once, and restarts, which move edges too, are statements of their own in `store/tasks/`.
 //!
 //! **Trust window.** A transition with an epoch is fenced: it has no effect once the task was claimed again or ended.
 
@@ -202,19 +202,19 @@ impl Transition {
 
     /// All that the task waited for is there.
     #[must_use]
-    pub fn released() -> Self {
+    pub(crate) fn released() -> Self {
         Self::new("released", &[TaskStatus::Pending], TaskStatus::Queued)
     }
 
     /// Somebody asked for a task to run now, whatever its time is. It depends on nothing that is open.
     #[must_use]
-    pub fn expedited() -> Self {
+    pub(crate) fn expedited() -> Self {
         Self::new("expedited", &[TaskStatus::Pending], TaskStatus::Queued)
     }
 
     /// Somebody asked for a task that has ended, or was interrupted, to run again. From `pending` it goes on as any other.
     #[must_use]
-    pub fn restarted() -> Self {
+    pub(crate) fn restarted() -> Self {
         Self::new(Self::RESTARTED, &TaskStatus::RESTARTABLE, TaskStatus::Pending)
     }
 

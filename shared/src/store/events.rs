@@ -23,7 +23,8 @@ impl Store {
             r#"
             WITH head AS (
                 UPDATE tasks SET
-                    last_sequence = last_sequence + cardinality($4::jsonb[]), has_output = has_output OR $3 = 'output'::event_kind
+                    last_sequence = last_sequence + cardinality($4::jsonb[]),
+                    has_output = has_output OR ($3 = 'output'::event_kind AND cardinality($4::jsonb[]) > 0)
                 WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running')
                 RETURNING id, epoch, last_sequence, last_sequence - cardinality($4::jsonb[]) AS before
             ), written AS (

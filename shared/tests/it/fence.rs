@@ -20,7 +20,7 @@ fn moves(epoch: Epoch) -> [Transition; 5] {
 }
 
 /// Tries every write that an attempt can make, and checks that none was taken nor left a trace.
-async fn assert_closed(f: &Fixture, attempt: OpenAttempt) {
+pub(crate) async fn assert_closed(f: &Fixture, attempt: OpenAttempt) {
     let OpenAttempt { task_id, epoch } = attempt;
     let before = f.rows(task_id).await;
     for kind in [EventKind::Output, EventKind::Notice, EventKind::Status] {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use makima_shared::domain::{
-    AttemptOutcome, CheckpointTrigger, EventKind, Failure, NewCheckpoint, NewTask, NewWorker, OwnerId,
-    Reason, RetryPolicy, SubmissionPolicy, Task, TaskEvent, TaskId, TaskResult, TaskStatus, TaskSubmission,
-    Transition, WorkerId, fold_statuses,
+    AttemptOutcome, CheckedChanges, CheckpointTrigger, EventKind, Failure, NewCheckpoint, NewTask, NewWorker,
+    OwnerId, Reason, RetryPolicy, SubmissionPolicy, Task, TaskChanges, TaskEvent, TaskId, TaskResult,
+    TaskStatus, TaskSubmission, Transition, WorkerId, fold_statuses,
 };
 use makima_shared::store::{
-    AcceptedTask, Applied, Fenced, Move, Moved, OpenAttempt, ReadyTask, Store, Submitted,
+    AcceptedTask, Applied, ChangeError, Fenced, Move, Moved, OpenAttempt, ReadyTask, StartOutcome, Store,
+    Submitted, TaskNews,
 };
 use makima_shared::testing;
 use serde_json::{Value, json};
@@ -29,6 +30,12 @@ pub(crate) fn new_task(changes: &Value) -> NewTask {
     }
     let submission: TaskSubmission = serde_json::from_value(body).unwrap();
     submission.check(&SubmissionPolicy { allow_local_repositories: false }).unwrap()
+}
+
+/// A change of a task whose fields can all be taken.
+pub(crate) fn checked(body: Value) -> CheckedChanges {
+    let changes: TaskChanges = serde_json::from_value(body).unwrap();
+    changes.check(&SubmissionPolicy { allow_local_repositories: false }).unwrap()
 }
 
 /// A failure of the agent that may be tried again.
@@ -196,12 +203,40 @@ impl Fixture {
         blocked.into_iter().map(|(task, _)| task).collect()
     }
 
+    /// Starts a task that can be started, and returns what others hear of it.
+    pub(crate) async fn start(&self, task: TaskId) -> TaskNews {
+        match self.store.task_start(self.owner, task).await.unwrap() {
+            Some(StartOutcome::Started(news)) => news,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Changes a task as it stands.
+    pub(crate) async fn change(&self, task: TaskId, changes: Value) -> Result<Option<TaskNews>, ChangeError> {
+        let mut body = changes;
+        body["version"] = json!(self.task(task).await.version);
+        self.store.task_change(self.owner, task, &checked(body)).await
+    }
+
+    /// The names of a task's transitions and the codes of its notices, in order.
+    pub(crate) async fn story(&self, task: TaskId) -> Vec<String> {
+        let told = |event: TaskEvent| {
+            let word = event.data.get("transition").or(event.data.get("code"))?;
+            Some(word.as_str().unwrap().to_owned())
+        };
+        self.history(task).await.into_iter().filter_map(told).collect()
+    }
+
     /// Checks that every count of open dependencies is what the edges say, and that no mark was forgotten.
     pub(crate) async fn assert_dependencies_are_counted(&self) {
         let wrong: Vec<String> = sqlx::query_scalar(
             "SELECT t.id || ' counts ' || coalesce(t.undone_parents::text, 'nothing') FROM tasks t
              WHERE t.undone_parents IS DISTINCT FROM
                    (SELECT count(*) FROM task_dependencies d WHERE d.task_id = t.id AND NOT d.satisfied)
+             UNION ALL
+             SELECT p.id || ' counts too few children' FROM tasks p
+             WHERE p.open_children <
+                   (SELECT count(*) FROM task_dependencies d WHERE d.depends_on_task_id = p.id AND NOT d.satisfied)
              UNION ALL
              SELECT p.id || ' has children that were not told' FROM tasks p
              WHERE NOT p.children_waiting AND p.finished_at IS NOT NULL AND EXISTS (

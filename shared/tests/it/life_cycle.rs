@@ -7,17 +7,20 @@ use makima_shared::domain::{
     AttemptOutcome, EventKind, Failure, Reason, StatusChange, TaskId, TaskResult, TaskStatus, Transition,
     WorkerId, fold_statuses,
 };
-use makima_shared::store::{Applied, Fenced, OpenAttempt};
+use makima_shared::store::{
+    Applied, ChangeError, DeleteError, Fenced, OpenAttempt, StartOutcome, SubmitError,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
-use crate::fixture::{AT_ONCE, Fixture, HOUR, agent_failure, checkpoint, wide};
+use crate::fixture::{AT_ONCE, Fixture, HOUR, agent_failure, checked, checkpoint, created, new_task, wide};
 
 const WORKERS: usize = 3;
 /// How many operations run at once.
@@ -26,7 +29,7 @@ const AT_A_TIME: usize = 3;
 /// One thing that somebody does. Attempts are chosen among all that there ever were, so most are stale.
 #[derive(Clone, Debug)]
 enum Operation {
-    Submit { parents: Vec<Index>, max_retries: i16 },
+    Submit { parents: Vec<Index>, max_retries: i16, later: bool },
     Release,
     Claim { worker: usize, task: Index },
     Start(Index),
@@ -36,6 +39,9 @@ enum Operation {
     Fail { attempt: Index, permanent: bool },
     HandBack(Index),
     Cancel(Index),
+    Restart(Index),
+    Rewire { task: Index, parents: Vec<Index> },
+    Delete(Index),
     Lose { worker: usize },
     FailBlocked,
 }
@@ -43,8 +49,8 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let index = any::<Index>;
     prop_oneof![
-        4 => (prop::collection::vec(index(), 0..3), 0_i16..3)
-            .prop_map(|(parents, max_retries)| Operation::Submit { parents, max_retries }),
+        4 => (prop::collection::vec(index(), 0..3), 0_i16..3, prop::bool::weighted(0.1))
+            .prop_map(|(parents, max_retries, later)| Operation::Submit { parents, max_retries, later }),
         4 => Just(Operation::Release),
         8 => (0..WORKERS, index()).prop_map(|(worker, task)| Operation::Claim { worker, task }),
         6 => index().prop_map(Operation::Start),
@@ -55,6 +61,10 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(attempt, permanent)| Operation::Fail { attempt, permanent }),
         2 => index().prop_map(Operation::HandBack),
         1 => index().prop_map(Operation::Cancel),
+        3 => index().prop_map(Operation::Restart),
+        2 => (index(), prop::collection::vec(index(), 0..3))
+            .prop_map(|(task, parents)| Operation::Rewire { task, parents }),
+        1 => index().prop_map(Operation::Delete),
         2 => (0..WORKERS).prop_map(|worker| Operation::Lose { worker }),
         1 => Just(Operation::FailBlocked),
     ]
@@ -70,6 +80,8 @@ struct World {
     taken: Mutex<HashMap<OpenAttempt, usize>>,
     /// Tasks that were seen at their end.
     ended: Mutex<HashMap<TaskId, TaskStatus>>,
+    /// Tasks that somebody wanted to depend on others than they were made with.
+    rewired: Mutex<Vec<TaskId>>,
 }
 
 fn pick<T: Copy>(from: &Mutex<Vec<T>>, index: Index) -> Option<T> {
@@ -91,16 +103,18 @@ impl World {
             attempts: Mutex::default(),
             taken: Mutex::default(),
             ended: Mutex::default(),
+            rewired: Mutex::default(),
         }
     }
 
     async fn perform(&self, operation: Operation) {
         let store = &self.f.store;
         match operation {
-            Operation::Submit { parents, max_retries } => {
+            Operation::Submit { parents, max_retries, later } => {
                 let parents: Vec<_> = parents.iter().filter_map(|index| pick(&self.tasks, *index)).collect();
-                let task = self.f.submit(json!({"dependsOn": parents, "maxRetries": max_retries})).await;
-                self.tasks.lock().unwrap().push(task);
+                let run_at = later.then_some("2999-01-01T00:00:00Z");
+                let body = json!({"dependsOn": parents, "maxRetries": max_retries, "runAt": run_at});
+                self.submit(&body).await;
             }
             Operation::Release => drop(self.f.release().await),
             Operation::Claim { worker, task } => self.claim(worker, task).await,
@@ -123,8 +137,50 @@ impl World {
                     let _ = store.task_transition(task, &Transition::cancelled()).await.unwrap();
                 }
             }
+            Operation::Restart(task) => self.restart(task).await,
+            Operation::Rewire { task, parents } => self.rewire(task, &parents).await,
+            Operation::Delete(task) => self.delete(task).await,
             Operation::Lose { worker } => self.lose(worker).await,
             Operation::FailBlocked => drop(self.f.fail_blocked().await),
+        }
+    }
+
+    async fn submit(&self, changes: &Value) {
+        match self.f.store.task_submit(self.f.owner, &new_task(changes), None).await {
+            Ok(submitted) => self.tasks.lock().unwrap().push(created(submitted).id),
+            // Deleted at the same time.
+            Err(SubmitError::DependencyNotFound(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn restart(&self, index: Index) {
+        let Some(task) = pick(&self.tasks, index) else { return };
+        let outcome = self.f.store.task_start(self.f.owner, task).await.unwrap();
+        if matches!(outcome, Some(StartOutcome::Started(_))) {
+            self.ended.lock().unwrap().remove(&task);
+        }
+    }
+
+    async fn rewire(&self, task: Index, parents: &[Index]) {
+        let Some(task) = pick(&self.tasks, task) else { return };
+        let parents: Vec<_> = parents.iter().filter_map(|index| pick(&self.tasks, *index)).collect();
+        let Some(row) = self.f.store.task_get(self.f.owner, task).await.unwrap() else { return };
+        let changes = checked(json!({"version": row.version, "dependsOn": parents}));
+        // Claims of earlier attempts may stand before the end of a parent that it has got since.
+        self.rewired.lock().unwrap().push(task);
+        match self.f.store.task_change(self.f.owner, task, &changes).await {
+            Err(ChangeError::Store(error)) => panic!("{error}"),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    async fn delete(&self, index: Index) {
+        let Some(task) = pick(&self.tasks, index) else { return };
+        match self.f.store.task_delete(self.f.owner, task).await {
+            Ok(_) => self.tasks.lock().unwrap().retain(|other| *other != task),
+            Err(DeleteError::NotFound | DeleteError::HasDependents(_)) => {}
+            Err(DeleteError::Store(error)) => panic!("{error}"),
         }
     }
 
@@ -165,7 +221,7 @@ impl World {
     }
 
     async fn fail(&self, attempt: OpenAttempt, failure: Failure) {
-        let task = self.f.task(attempt.task_id).await;
+        let Some(task) = self.f.store.task_get(self.f.owner, attempt.task_id).await.unwrap() else { return };
         let failed =
             Transition::attempt_failed(attempt.epoch, failure, task.retry_count, task.max_retries, &AT_ONCE);
         // A stale attempt may judge by figures of another epoch; the fence refuses it before they matter.
@@ -189,7 +245,7 @@ impl World {
         }
     }
 
-    /// Invariant 5, as it goes along.
+    /// Invariant 5, as it goes along: only a restart leads out of an end.
     async fn assert_terminal_is_final(&self) {
         let tasks = self.tasks.lock().unwrap().clone();
         for task in tasks {
@@ -235,12 +291,18 @@ impl World {
 
     /// Invariant 7: no claim stands before the end of a parent, and each way from `pending` to `queued` is one event.
     async fn assert_dependencies_were_kept(&self) {
+        let rewired = self.rewired.lock().unwrap().clone();
+        let tasks = self.tasks.lock().unwrap().clone();
+        let as_made: Vec<Uuid> =
+            tasks.iter().filter(|task| !rewired.contains(task)).map(|task| task.uuid()).collect();
         let early: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM task_dependencies d
              JOIN task_events c ON c.task_id = d.task_id AND c.data->>'to' = 'starting'
-             LEFT JOIN task_events p ON p.task_id = d.depends_on_task_id AND p.data->>'to' = 'done'
-             WHERE p.created_at IS NULL OR p.created_at > c.created_at",
+             WHERE d.task_id = ANY($1) AND NOT EXISTS (
+                SELECT FROM task_events p
+                WHERE p.task_id = d.depends_on_task_id AND p.data->>'to' = 'done' AND p.created_at <= c.created_at)",
         )
+        .bind(as_made)
         .fetch_one(&self.f.pool)
         .await
         .unwrap();
@@ -278,9 +340,11 @@ async fn assert_lives_were_full(pool: &PgPool) {
         "claimed",
         "completed",
         "dependency_failed",
+        "expedited",
         "gave_up",
         "handed_back",
         "released",
+        "restarted",
         "retried",
         "started",
         "submitted",

@@ -5,11 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod allowance;
 mod api_keys;
 mod bulk;
+mod change;
 mod checkpoints;
 mod claim;
 mod constraints;
+mod delete;
 mod departure;
 mod dispatch;
 mod events;
@@ -24,12 +27,15 @@ mod leader;
 mod life_cycle;
 mod live_events;
 mod overview;
+mod owners;
 mod presence;
+mod prune;
 mod quarantine;
 mod redis_fixture;
 mod release;
 mod schedules;
 mod slots;
+mod start;
 mod streak;
 mod submission;
 mod transitions;

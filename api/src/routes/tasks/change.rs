@@ -57,13 +57,14 @@ pub(crate) async fn change(
 }
 
 fn refusal(id: TaskId, expected: i32, error: ChangeError) -> ErrorResponse {
-    let dependency = |code, problem: String| {
-        ErrorResponse::of_fields(code, vec![FieldError::new("dependsOn", problem)])
-    };
+    let dependency =
+        |code, problem: String| ErrorResponse::of_fields(code, vec![FieldError::new("dependsOn", problem)]);
     match error {
         ChangeError::NotFound => ErrorResponse::task_not_found(id),
         ChangeError::VersionConflict { actual } => ErrorResponse::version_conflict(expected, actual),
-        ChangeError::NotNow { status: _, fields } => ErrorResponse::of_fields(ErrorCode::InvalidState, fields),
+        ChangeError::NotNow { status: _, fields } => {
+            ErrorResponse::of_fields(ErrorCode::InvalidState, fields)
+        }
         ChangeError::Unfit(field) => ErrorResponse::from(vec![field]),
         ChangeError::DependencyNotFound(parent) => {
             dependency(ErrorCode::DependencyNotFound, format!("names {parent}, which is no task"))

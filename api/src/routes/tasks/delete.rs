@@ -39,9 +39,10 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, ErrorResponse> {
     let deleted = state.store.task_delete(owner, id).await.map_err(|error| match error {
         DeleteError::NotFound => ErrorResponse::task_not_found(id),
-        DeleteError::HasDependents(tasks) => {
-            ErrorResponse::new(ErrorCode::HasDependents, format!("pending tasks wait for it: {}", named(&tasks)))
-        }
+        DeleteError::HasDependents(tasks) => ErrorResponse::new(
+            ErrorCode::HasDependents,
+            format!("pending tasks wait for it: {}", named(&tasks)),
+        ),
         DeleteError::Store(error) => error.into(),
     })?;
     tracing::info!(task.id = %id, attempt.epoch = deleted.epoch.number(), "a task was deleted by request");

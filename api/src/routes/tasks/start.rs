@@ -40,7 +40,8 @@ pub(crate) async fn start(
     TaskPath(id): TaskPath,
     _: Params<NoParams>,
 ) -> Result<(StatusCode, Json<TaskView>), ErrorResponse> {
-    let outcome = state.store.task_start(owner, id).await?.ok_or_else(|| ErrorResponse::task_not_found(id))?;
+    let outcome =
+        state.store.task_start(owner, id).await?.ok_or_else(|| ErrorResponse::task_not_found(id))?;
     match outcome {
         StartOutcome::Started(news) => {
             tracing::info!(task.id = %id, "a task was started by request");

@@ -77,6 +77,7 @@ impl Store {
             return Err(DeleteError::HasDependents(dependents));
         }
         edges_delete_in_txn(&mut txn, task).await?;
+        sqlx::query!("DELETE FROM attempts WHERE task_id = $1", task.uuid()).execute(&mut *txn).await?;
         sqlx::query!("DELETE FROM tasks WHERE id = $1", task.uuid()).execute(&mut *txn).await?;
         events_delete_in_txn(&mut txn, task, deleted.sequence).await?;
         txn.commit().await?;
@@ -151,11 +152,7 @@ async fn edges_delete_in_txn(txn: &mut PgConnection, task: TaskId) -> Result<(),
     Ok(())
 }
 
-async fn events_delete_in_txn(
-    txn: &mut PgConnection,
-    task: TaskId,
-    newest: i64,
-) -> Result<(), sqlx::Error> {
+async fn events_delete_in_txn(txn: &mut PgConnection, task: TaskId, newest: i64) -> Result<(), sqlx::Error> {
     if newest <= EVENTS_AT_ONCE {
         sqlx::query!("DELETE FROM task_events WHERE task_id = $1", task.uuid()).execute(txn).await?;
     } else {
