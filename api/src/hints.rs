@@ -66,7 +66,8 @@ impl Hints {
         });
     }
 
-    /// Tells all whom it concerns that a task was started or changed by its owner.
+    /// Tells all whom it concerns that a task was started or changed by its owner. If the word of another priority is lost, the
+    /// queue goes by the one before.
     pub(crate) fn task_touched(&self, id: TaskId, owner: OwnerId, news: TaskNews) {
         let queue = self.queue.clone();
         self.track(async move {

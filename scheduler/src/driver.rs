@@ -51,15 +51,22 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         periodically("recount", RECOUNT_PERIOD, None, term, || recount::run_once(context)),
         periodically("quarantine", sweep, None, term, || quarantine::run_once(context)),
         periodically("relax_exclusions", sweep * 2, None, term, || relax_exclusions::run_once(context)),
+        due.run(term),
+        periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(
+            context, &due
+        )),
+        Box::pin(prune(context, term)),
+    );
+}
+
+/// Runs what deletes rows that are over.
+async fn prune(context: &Context, term: &CancellationToken) {
+    tokio::join!(
         periodically("prune_output", PRUNE_PERIOD, None, term, || prune_output::run_once(context)),
         periodically("prune_keys", PRUNE_PERIOD, None, term, || prune_keys::run_once(context)),
         periodically("prune_workers", PRUNE_PERIOD, None, term, || prune_workers::run_once(context)),
         periodically("prune_deleted", DELETED_PERIOD, None, term, || prune_deleted::run_once(context)),
         periodically("prune_patches", PRUNE_PERIOD, None, term, || prune_patches::run_once(context)),
-        due.run(term),
-        periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(
-            context, &due
-        )),
         periodically("prune_schedule_runs", PRUNE_PERIOD, None, term, || prune_schedule_runs::run_once(
             context
         )),
@@ -81,7 +88,8 @@ async fn periodically<F>(
         // A run may be dropped anywhere: each of its statements stands for itself.
         let outcome = tokio::select! {
             () = term.cancelled() => return,
-            outcome = run_once() => outcome,
+            // Boxed, because the driver holds all of them side by side.
+            outcome = Box::pin(run_once()) => outcome,
         };
         metrics::histogram!(names::RECONCILE_SECONDS, "reconciler" => name)
             .record(begun.elapsed().as_secs_f64());

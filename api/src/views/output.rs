@@ -13,6 +13,10 @@ pub(crate) struct OutputView {
     lines: Vec<OutputLineView>,
     /// What to send as `after` to go on: the number of the last line here, or what was sent if there is none.
     next_after: i64,
+    /// There was output before these lines that is deleted by now. Told on the first page alone.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    pruned: bool,
 }
 
 /// One line.
@@ -49,7 +53,7 @@ fn is_false(value: &bool) -> bool {
 
 impl OutputView {
     /// Reads events, all of the kind `output`.
-    pub(crate) fn new(events: &[TaskEvent], after: i64) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(events: &[TaskEvent], after: i64, pruned: bool) -> Result<Self, serde_json::Error> {
         let line = |event: &TaskEvent| {
             Ok(OutputLineView {
                 sequence: event.sequence,
@@ -61,6 +65,7 @@ impl OutputView {
         Ok(Self {
             lines: events.iter().map(line).collect::<Result<_, serde_json::Error>>()?,
             next_after: events.last().map_or(after, |event| event.sequence),
+            pruned,
         })
     }
 }

@@ -78,3 +78,29 @@ async fn text_is_whole_however_long_it_is_unless_a_limit_is_given(pool: PgPool) 
     let empty = stage.submit(&submission("b")).await;
     assert_eq!(get_text(&stage, &format!("{TASKS}/{empty}/output")).await.text(), "");
 }
+
+#[sqlx::test(migrations = "../migrations")]
+async fn output_that_was_pruned_is_said_to_be_missing(pool: PgPool) {
+    let stage = Stage::new(pool).await;
+    let task = stage.submit(&submission("a")).await;
+    let worker = stage.worker("w").await;
+    let path = format!("{TASKS}/{task}/output");
+    let epoch = stage.start(worker, task).await;
+    let lines = ["one".to_owned(), "two".to_owned()];
+    stage.write(task, epoch, &lines).await;
+    stage.complete(task, epoch).await;
+    assert_eq!(stage.get(&path).await.json()["pruned"], json!(null));
+    stage.store.output_prune(std::time::Duration::ZERO, 10, 10).await.unwrap();
+    let pruned = stage.get(&path).await.json();
+    assert_eq!((&pruned["lines"], &pruned["pruned"]), (&json!([]), &json!(true)));
+    let events = stage.get(&format!("{TASKS}/{task}/events?after=3")).await.json();
+    assert_eq!(events["events"][1]["data"]["code"], "OUTPUT_PRUNED");
+
+    stage.post(&format!("{TASKS}/{task}/start"), &json!({})).await;
+    let epoch = stage.start(worker, task).await;
+    stage.write(task, epoch, &lines).await;
+    let again = stage.get(&format!("{path}?limit=1")).await.json();
+    assert_eq!((again["lines"][0]["text"].as_str(), &again["pruned"]), (Some("one"), &json!(true)));
+    let rest = stage.get(&format!("{path}?after={}", again["nextAfter"])).await.json();
+    assert_eq!((rest["lines"].as_array().unwrap().len(), &rest["pruned"]), (1, &json!(null)));
+}

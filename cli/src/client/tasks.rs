@@ -33,6 +33,9 @@ pub(crate) struct OutputPage {
     pub(crate) lines: Vec<Value>,
     /// Where the next page begins.
     pub(crate) next_after: i64,
+    /// There was output before this page that is deleted by now.
+    #[serde(default)]
+    pub(crate) pruned: bool,
 }
 
 /// Which tasks to list.

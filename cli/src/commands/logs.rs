@@ -49,6 +49,9 @@ async fn print(client: &Client, task: TaskId, json: bool) -> anyhow::Result<Exit
     let mut after = 0;
     loop {
         let page = client.output(task, after).await?;
+        if page.pruned {
+            writeln!(io::stderr(), "-- earlier output was deleted: it was kept long enough")?;
+        }
         if page.lines.is_empty() {
             break;
         }

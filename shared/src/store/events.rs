@@ -134,4 +134,30 @@ impl Store {
         }
         Ok(Some(events))
     }
+
+    /// Tells whether events before a number are no more, or any of the task's if no number is given: old output is deleted.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn events_are_missing(
+        &self,
+        owner: OwnerId,
+        task: TaskId,
+        before: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let missing = sqlx::query_scalar!(
+            r#"
+            SELECT coalesce($3, t.last_sequence + 1) - 1 > (
+                SELECT count(*) FROM task_events e
+                WHERE e.task_id = t.id AND e.sequence < coalesce($3, t.last_sequence + 1)) AS "missing!"
+            FROM tasks t WHERE t.owner_id = $1 AND t.id = $2
+            "#,
+            owner.uuid(),
+            task.uuid(),
+            before,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(missing.unwrap_or(false))
+    }
 }

@@ -85,7 +85,7 @@ pub(crate) fn accepted<T>(fenced: Fenced<T>) -> T {
 pub(crate) fn created(submitted: Submitted) -> AcceptedTask {
     match submitted {
         Submitted::Created(mut tasks) if tasks.len() == 1 => tasks.remove(0),
-        other => panic!("{other:?} is not one new task"),
+        other @ (Submitted::Created(_) | Submitted::Repeated(_)) => panic!("{other:?} is not one new task"),
     }
 }
 
@@ -207,7 +207,7 @@ impl Fixture {
     pub(crate) async fn start(&self, task: TaskId) -> TaskNews {
         match self.store.task_start(self.owner, task).await.unwrap() {
             Some(StartOutcome::Started(news)) => news,
-            other => panic!("{other:?}"),
+            other @ (None | Some(_)) => panic!("{other:?}"),
         }
     }
 

@@ -169,9 +169,8 @@ impl World {
         let changes = checked(json!({"version": row.version, "dependsOn": parents}));
         // Claims of earlier attempts may stand before the end of a parent that it has got since.
         self.rewired.lock().unwrap().push(task);
-        match self.f.store.task_change(self.f.owner, task, &changes).await {
-            Err(ChangeError::Store(error)) => panic!("{error}"),
-            Ok(_) | Err(_) => {}
+        if let Err(ChangeError::Store(error)) = self.f.store.task_change(self.f.owner, task, &changes).await {
+            panic!("{error}");
         }
     }
 

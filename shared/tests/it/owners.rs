@@ -42,7 +42,7 @@ async fn settings_are_listed_and_changed_one_by_one(pool: PgPool) {
     let less =
         change(&f, OwnerChanges { max_running_per_contract: Some(None), ..OwnerChanges::default() }).await;
     assert_eq!(less, OwnerSettings { max_running_per_contract: None, ..set });
-    assert_eq!(f.store.owners_list().await.unwrap(), [less.clone()]);
+    assert_eq!(f.store.owners_list().await.unwrap(), [less]);
     let nobody = f.store.owner_change("nobody", &OwnerChanges::default()).await.unwrap();
     assert!(nobody.is_none());
     let key = f.store.api_key_create(f.owner, "k").await.unwrap();

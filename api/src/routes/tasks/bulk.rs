@@ -16,7 +16,8 @@ use crate::views::bulk::BulkView;
 /// Submit up to 1,000 tasks
 ///
 /// All of them are taken, or none. `dependsOn` of one may name another by its `ref`. A request with an `Idempotency-Key` may
-/// be sent again: the same key and body answer with the tasks that were made the first time.
+/// be sent again: the same key and body answer with the tasks that were made the first time, for as long as keys are kept
+/// (30 days, if nobody set `retention.idempotency_days`).
 #[utoipa::path(
     post,
     path = "/api/v1/mesh/tasks/bulk",

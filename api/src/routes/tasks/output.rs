@@ -23,7 +23,8 @@ const TEXT_PAGE: u32 = 128;
 /// Read what a task's agent wrote
 ///
 /// As JSON, a page of lines. With `Accept: text/plain`, everything there is behind `after` (up to `limit` lines if one is
-/// given), as the agent wrote it.
+/// given), as the agent wrote it. Output is deleted some time after the end of its task (30 days, if nobody set
+/// `retention.output_days`): the first page then says `"pruned": true`.
 #[utoipa::path(
     get,
     path = "/api/v1/mesh/tasks/{id}/output",
@@ -57,7 +58,9 @@ pub(crate) async fn output(
         let more = params.limit.is_none() && page.len() >= limit as usize;
         return Ok(text(reader, buffers, page, more));
     }
-    let view = OutputView::new(&page, after).map_err(|error| ErrorResponse::internal(&error))?;
+    let first = page.first().map(|line| line.sequence);
+    let pruned = after == 0 && reader.store.events_are_missing(owner, id, first).await?;
+    let view = OutputView::new(&page, after, pruned).map_err(|error| ErrorResponse::internal(&error))?;
     buffers.json(owner, &view)
 }
 

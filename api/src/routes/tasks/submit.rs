@@ -18,7 +18,7 @@ type Answer = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
 /// Submit a task
 ///
 /// A submission with an `Idempotency-Key` may be sent again: the same key and body answer with the task that was made
-/// the first time.
+/// the first time, for as long as keys are kept (30 days, if nobody set `retention.idempotency_days`).
 #[utoipa::path(
     post,
     path = "/api/v1/mesh/tasks",
