@@ -130,7 +130,8 @@ impl Stack {
 
     /// Returns the place of the scheduler that leads, as the schedulers' own logs tell.
     pub(crate) fn leader(&self) -> Option<usize> {
-        self.schedulers.iter().position(|scheduler| says_that_it_leads(&scheduler.role.log()))
+        let leads = |role: &Role| role.pid().is_some() && says_that_it_leads(&role.log());
+        self.schedulers.iter().position(|scheduler| leads(&scheduler.role))
     }
 
     /// Returns a connection to Redis for the run itself.

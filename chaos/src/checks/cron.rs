@@ -17,7 +17,7 @@ const LATE_AT_MOST: TimeDelta = TimeDelta::seconds(10);
 pub(super) fn judge(evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
     for cron in &evidence.crons {
-        judge_times(cron, &mut findings);
+        judge_times(evidence, cron, &mut findings);
         judge_runs(evidence, cron, &mut findings);
     }
     let submitted: BTreeSet<_> =
@@ -36,7 +36,7 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
     findings
 }
 
-fn judge_times(cron: &CronRuns, findings: &mut Findings) {
+fn judge_times(evidence: &Evidence, cron: &CronRuns, findings: &mut Findings) {
     let period = TimeDelta::seconds(cron.period_secs);
     for pair in cron.runs.windows(2) {
         let through = pair[0].missed_until.unwrap_or(pair[0].due_at);
@@ -44,9 +44,10 @@ fn judge_times(cron: &CronRuns, findings: &mut Findings) {
             format!("every {} s: {} was followed by {}", cron.period_secs, through, pair[1].due_at)
         });
     }
-    let last = cron.runs.last().map(|run| run.missed_until.unwrap_or(run.due_at));
-    findings.judge(last.is_some_and(|last| cron.read_at - last <= LATE_AT_MOST + period), || {
-        format!("every {} s: the last run was that of {last:?}, at {}", cron.period_secs, cron.read_at)
+    let last = cron.runs.last().map_or(cron.began_at, |run| run.missed_until.unwrap_or(run.due_at));
+    let excuse = evidence.windows.broken(last, cron.read_at, delays_cron);
+    findings.judge(cron.read_at - last <= LATE_AT_MOST + period + excuse, || {
+        format!("every {} s: nothing was done after {last}, until {}", cron.period_secs, cron.read_at)
     });
 }
 
@@ -97,7 +98,7 @@ mod tests {
         };
         let runs: Vec<_> = seconds.iter().map(run).collect();
         let read_at = at(seconds.last().copied().unwrap_or(0) + 1);
-        staged.evidence.crons.push(CronRuns { period_secs: 2, runs, read_at });
+        staged.evidence.crons.push(CronRuns { period_secs: 2, began_at: at(-1), runs, read_at });
         staged
     }
 

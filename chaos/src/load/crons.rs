@@ -26,7 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(crate) struct Cron {
     id: Uuid,
-    pub(crate) period_secs: i64,
+    period_secs: i64,
+    began_at: DateTime<Utc>,
 }
 
 /// What came of one due time.
@@ -43,6 +44,8 @@ pub(crate) struct CronRun {
 #[derive(Clone, Debug)]
 pub(crate) struct CronRuns {
     pub(crate) period_secs: i64,
+    /// When the schedule was made.
+    pub(crate) began_at: DateTime<Utc>,
     /// In the order of their due times.
     pub(crate) runs: Vec<CronRun>,
     /// When they were read.
@@ -59,7 +62,7 @@ pub(crate) async fn begin(driver: &Driver, period_secs: i64) -> anyhow::Result<C
     let answer = driver.client.schedule(OWNER, &body).await?;
     ensure!(answer.status == 201, "a schedule was refused: {}", answer.body);
     let id = answer.body["id"].as_str().and_then(|id| id.parse().ok()).context("a schedule has no id")?;
-    Ok(Cron { id, period_secs })
+    Ok(Cron { id, period_secs, began_at: Utc::now() })
 }
 
 /// Reads what came of a schedule, and takes it away with that.
@@ -85,7 +88,8 @@ async fn read(pool: &PgPool, cron: &Cron) -> anyhow::Result<CronRuns> {
         "SELECT due_at, missed_until, task_id, outcome::text AS outcome, created_at
          FROM schedule_runs WHERE schedule_id = $1 ORDER BY due_at",
     );
-    Ok(CronRuns { period_secs: cron.period_secs, runs: runs.bind(cron.id).fetch_all(pool).await?, read_at })
+    let Cron { id, period_secs, began_at } = *cron;
+    Ok(CronRuns { period_secs, began_at, runs: runs.bind(id).fetch_all(pool).await?, read_at })
 }
 
 async fn is_taken_away(driver: &Driver, cron: &Cron) -> bool {

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::Stage;
-use crate::evidence::Evidence;
+use crate::evidence::{AttemptRow, Evidence};
 use crate::load::{Kind, Piece};
 use crate::report::Report;
 
@@ -30,12 +30,15 @@ pub(super) fn stories(evidence: &Evidence) -> Vec<String> {
     let is_poison = |task| evidence.asked.get(task).is_some_and(|asked| asked.kind == Kind::Poison);
     let poisonous = evidence.histories.iter().filter(|(task, _)| is_poison(task));
     let stories = poisonous.map(|(task, history)| {
-        let tries = history.attempts.iter().map(|attempt| {
-            format!("{} ({:?})", attempt.worker_name.as_deref().unwrap_or("?"), attempt.outcome)
-        });
-        let (name, row) = (evidence.name(*task), &history.task);
-        let tries: Vec<_> = tries.collect();
-        format!("{name} is {} with {:?} after {}", row.status, row.status_code, tries.join(", "))
+        let tries: Vec<_> = history.attempts.iter().map(try_of).collect();
+        let code = history.task.status_code.as_deref().unwrap_or("no reason");
+        let (name, status) = (evidence.name(*task), history.task.status);
+        format!("{name} is {status} with {code} after {}", tries.join(", "))
     });
     stories.collect()
+}
+
+fn try_of(attempt: &AttemptRow) -> String {
+    let outcome = attempt.outcome.map_or("open".to_owned(), |outcome| format!("{outcome:?}"));
+    format!("{outcome} on {}", attempt.worker_name.as_deref().unwrap_or("a worker that is forgotten"))
 }
