@@ -15,6 +15,7 @@ mod kill;
 mod memory;
 pub(crate) mod null_worker;
 mod processes;
+mod processor_time;
 mod start;
 mod started;
 mod wipe;
@@ -142,7 +143,8 @@ impl Plane<'_> {
         let mut connection = self.servers.connect().await?;
         sqlx::query("TRUNCATE tasks, task_events CASCADE").execute(&mut connection).await?;
         redis::cmd("FLUSHALL").query_async::<()>(&mut self.servers.redis().await?).await?;
-        settle(&mut connection).await
+        sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+        Ok(())
     }
 }
 

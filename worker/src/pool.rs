@@ -3,6 +3,7 @@
 
 mod audit;
 mod claim;
+mod claims;
 mod quarantine;
 mod tally;
 
@@ -25,6 +26,7 @@ use crate::process::boottime_ms;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
 use crate::{Context, WorkerError};
+use claims::Claims;
 use tally::Tally;
 
 /// How long one wait for a message lasts, and so how long a lost bell can cost.
@@ -48,7 +50,7 @@ pub(crate) struct Life {
     /// What it has done so far.
     pub(crate) tally: Tally,
     /// Held over a claim, so that the audit never sees a task that was claimed but not entered yet.
-    claiming: Mutex<()>,
+    claims: Mutex<Claims>,
     attempts: TaskTracker,
 }
 
@@ -128,7 +130,7 @@ async fn begin(
         slots: Arc::new(Semaphore::new(config.worker.slots as usize)),
         bell: Notify::new(),
         tally: Tally::default(),
-        claiming: Mutex::new(()),
+        claims: Mutex::default(),
         attempts: TaskTracker::new(),
     }))
 }

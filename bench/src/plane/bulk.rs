@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::PgConnection;
 
+use super::processor_time::ProcessorTime;
 use super::workers::{Fleet, Workers};
 use super::{BULK, Measured, Plane, null_worker, until};
 use crate::floors::plain_sql::PlainSql;
@@ -35,9 +36,12 @@ pub(super) async fn measure(plane: &Plane<'_>) -> anyhow::Result<Measured> {
     let phase = plane.progress.phase("tasks in bulk", ROUNDS);
     round(plane, &mut connection).await?;
     let (mut rates, mut answered, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    let mut time = ProcessorTime::default();
     for _ in 0..ROUNDS {
         floor.push(plain.tasks(PLAIN_TASKS, &phase).await?);
+        let before = ProcessorTime::look(plane, &workers)?;
         let (whole, submitted) = round(plane, &mut connection).await?;
+        time.add(&before, &ProcessorTime::look(plane, &workers)?);
         rates.push(whole);
         answered.push(submitted);
         phase.step();
@@ -47,11 +51,18 @@ pub(super) async fn measure(plane: &Plane<'_>) -> anyhow::Result<Measured> {
     let mut floors = Floors::default();
     floors.add(Floor::SqlTasks, Samples::of(floor));
     let name = format!("{} tasks in bulk, first POST → last done", thousands(TASKS));
-    let rows = vec![
+    let mut rows = vec![
         Row::per_second(name, Samples::of(rates), &[(1, Floor::SqlTasks)]).bar("0.5 S = 2 x"),
         Row::per_second("· first POST → last answer", Samples::of(answered), &[(1, Floor::SqlTasks)]),
+        per_task("· processor time a task", time.sum()),
     ];
+    rows.extend(time.parts().map(|(part, secs)| per_task(&format!("· · of {part}"), secs)));
     Ok((rows.into_iter().map(|row| row.beside(&floors)).collect(), floors))
+}
+
+/// Makes a row of the seconds that all tasks of all rounds took.
+fn per_task(name: &str, secs: f64) -> Row {
+    Row::of_millis(name, Samples::of([1e3 * secs / (ROUNDS * TASKS) as f64]), &[])
 }
 
 /// Returns how many tasks there were per second up to the last end, and up to the last answer.

@@ -40,6 +40,11 @@ impl Process {
     }
 }
 
+/// Looks at one process; none if there is no such one.
+pub(super) fn one(pid: u32) -> Option<Process> {
+    Process::parse(&read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// Lists the processes below one, at any depth.
 pub(super) fn below(ancestor: u32) -> anyhow::Result<Vec<Process>> {
     let mut all = Vec::new();

@@ -3,7 +3,7 @@
 //! Such a pooler gives each transaction any of its server connections, so nothing of the store may outlive a transaction.
 //! Behind one, every statement runs in a transaction: a statement is sent to be parsed and then once more to be run, and
 //! must meet the same server connection both times. Its prologue clears what other clients left on the connection (names
-//! of prepared statements collide), and sets the timeouts that a direct connection gets when it is made.
+//! of prepared statements collide), and sets what a direct connection gets when it is made.
 //!
 //! Session locks, LISTEN, temporary tables and SET are used nowhere.
 
@@ -20,12 +20,19 @@ use url::Url;
 
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The timeouts of a direct connection, which come with the connection.
-const TIMEOUTS: [(&str, &str); 2] =
-    [("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")];
-/// How a transaction behind a pooler begins: the same timeouts, for it alone.
+/// The settings of a direct connection, which come with the connection.
+///
+/// Every statement has an index to go by. A plan that was made while a table was small would read all of it, and is kept
+/// until the table's statistics change, which may be a million rows later. None runs for so long that compiling it pays.
+const SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+];
+/// How a transaction behind a pooler begins: the same settings, for it alone.
 const PROLOGUE: &str = "BEGIN; SET LOCAL statement_timeout = '60s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'; DEALLOCATE ALL";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; DEALLOCATE ALL";
 
 /// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
@@ -44,7 +51,7 @@ impl Pool {
             // A pooler refuses parameters that it does not track, and keeps no statement for the next transaction.
             options.extra_float_digits(None).statement_cache_capacity(0)
         } else {
-            options.options(TIMEOUTS)
+            options.options(SETTINGS)
         };
         let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
         Ok(Self { connections: pool.connect_lazy_with(options), pooler })

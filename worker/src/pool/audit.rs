@@ -1,7 +1,8 @@
 //! The audit: at every beat, what the store says this worker holds is compared with what it runs.
 //!
 //! It is the net below the messages. An attempt that the store gave to somebody else, or that was cancelled, is stopped;
-//! a task that was claimed without the worker hearing of it (the reply was lost) is let go.
+//! a task that was claimed without the worker hearing of it (the reply was lost) is let go. A worker that was found to hold
+//! nothing is left alone until it claims again.
 //! The same beat reaps the zombies that the worker inherited.
 
 use makima_shared::domain::{AttemptOutcome, Failure, Transition};
@@ -34,8 +35,12 @@ pub(super) async fn run(life: &Life, over: &CancellationToken) {
 
 async fn run_once(life: &Life) -> Result<(), StoreError> {
     let unheard = {
-        let _no_claim_under_way = life.claiming.lock().await;
+        let mut claims = life.claims.lock().await;
+        if claims.hold_nothing() {
+            return Ok(());
+        }
         let held = answered(life.context.store.attempts_of_worker(life.id)).await?;
+        claims.found(held.len());
         life.roster.compare(&held)
     };
     for held in unheard {

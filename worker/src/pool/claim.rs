@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::claims::Claims;
 use super::{Life, RETRY_DELAY, quarantine};
 use crate::attempt;
 
@@ -27,7 +28,7 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => return,
             () = quarantine::wait(life) => {}
         };
-        let claiming = life.claiming.lock().await;
+        let mut claims = life.claims.lock().await;
         let asked = Instant::now();
         let ids = match life
             .context
@@ -38,13 +39,13 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             Ok(ids) => ids,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "cannot ask for tasks");
-                drop((claiming, permits));
+                drop((claims, permits));
                 sleep(RETRY_DELAY).await; // why: back-off before the next try
                 continue;
             }
         };
         if ids.is_empty() {
-            drop((claiming, permits));
+            drop((claims, permits));
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = life.bell.notified() => {}
@@ -52,7 +53,7 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             }
             continue;
         }
-        let claimed = claim(life, &ids).await;
+        let claimed = claim(life, &ids, &mut claims).await;
         if claimed.is_empty() {
             quarantine::refused(life, &ids).await;
         }
@@ -76,11 +77,13 @@ async fn free_slots(life: &Life) -> Vec<OwnedSemaphorePermit> {
 
 /// Claims in the store. If that fails, `requeue_lost` brings the hints back, and the audit whatever was claimed all the
 /// same.
-async fn claim(life: &Life, ids: &[TaskId]) -> Vec<ClaimedTask> {
+async fn claim(life: &Life, ids: &[TaskId], claims: &mut Claims) -> Vec<ClaimedTask> {
+    claims.begun();
     match answered(life.context.store.tasks_claim(life.id, ids)).await {
         Ok(claimed) => claimed,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "the claim failed");
+            claims.unheard();
             Vec::new()
         }
     }

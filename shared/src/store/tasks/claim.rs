@@ -32,17 +32,19 @@ impl Store {
                 WHERE id = $1 AND ended_at IS NULL AND NOT draining AND lease_expires_at > now()
                   AND coalesce(quarantined_until <= now(), true)
             ), candidate AS (
-                SELECT t.id FROM worker, unnest($2::uuid[]) AS asked (id) JOIN tasks t ON t.id = asked.id
-                -- As text, so that no plan goes through the index of queued tasks, which is as long as the backlog.
-                WHERE t.status::text = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
-                  AND t.labels <@ worker.labels
-                ORDER BY t.id
-                FOR NO KEY UPDATE OF t SKIP LOCKED
+                -- Each task by its key: a join might read the whole table, and the status as it is the index of queued tasks,
+                -- which is as long as the backlog.
+                SELECT held.id FROM worker, unnest($2::uuid[]) AS asked (id), LATERAL (
+                    SELECT t.id FROM tasks t
+                    WHERE t.id = asked.id AND t.status::text = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
+                      AND t.labels <@ worker.labels
+                    FOR NO KEY UPDATE SKIP LOCKED
+                ) AS held
             ), claimed AS (
                 UPDATE tasks t SET
                     status = 'starting', epoch = t.epoch + 1, worker_id = $1, output_batches = 0, status_code = NULL, status_message = NULL,
                     last_sequence = t.last_sequence + 1, version = t.version + 1, updated_at = now()
-                FROM candidate WHERE t.id = candidate.id
+                WHERE t.id = ANY(ARRAY(SELECT id FROM candidate))
                 RETURNING t.*
             ), attempt AS (
                 INSERT INTO attempts (task_id, epoch, worker_id) SELECT id, epoch, $1 FROM claimed

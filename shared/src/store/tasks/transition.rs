@@ -18,6 +18,9 @@ use crate::telemetry::record;
 
 /// The most children that a task's end settles by itself. More are the scheduler's.
 const INLINE_CHILDREN: i64 = 100;
+/// What no number of rows reaches. Of a limit that it does not know PostgreSQL thinks that it leaves few rows, and goes to
+/// the tasks by their keys then, however small the table was when the plan was made.
+const NO_LIMIT: i64 = i64::MAX;
 
 /// What became of a transition.
 #[derive(Clone, Debug)]
@@ -123,12 +126,22 @@ impl Store {
                        (t.status = 'starting' AND asked.to_status = 'done')::integer AS unseen_start,
                        -- Edges that were added after this statement began are not seen, but counted in the row.
                        t.open_children, edges.seen
-                FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::task_status[], $6::boolean[], $7::float8[],
-                            $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                            $14::attempt_outcome[], $15::integer[], $16::text[])
-                    AS asked (id, leaves, epoch, to_status, spends_retry, delay_secs, exclude, code, message,
-                              result_commit, result_branch, completion_error, outcome, exit_code, name)
-                JOIN tasks t ON t.id = asked.id,
+                FROM (
+                    SELECT * FROM unnest(
+                        $2::uuid[], $3::text[], $4::bigint[], $5::task_status[], $6::boolean[], $7::float8[], $8::uuid[],
+                        $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::attempt_outcome[],
+                        $15::integer[], $16::text[]
+                    ) AS a (id, leaves, epoch, to_status, spends_retry, delay_secs, exclude, code, message, result_commit,
+                            result_branch, completion_error, outcome, exit_code, name)
+                    ORDER BY id LIMIT $18
+                ) AS asked,
+                -- Each task by its key, in their order: a join might read the whole table.
+                LATERAL (
+                    SELECT id, status, worker_id, slot, open_children FROM tasks
+                    WHERE id = asked.id AND status::text = ANY(string_to_array(asked.leaves, ' '))
+                      AND (asked.epoch IS NULL OR epoch = asked.epoch) AND ($1::uuid IS NULL OR owner_id = $1)
+                    FOR NO KEY UPDATE
+                ) AS t,
                 LATERAL (
                     SELECT count(*) FROM (
                         SELECT FROM task_dependencies d
@@ -136,10 +149,6 @@ impl Store {
                           AND NOT d.satisfied
                         LIMIT $17::bigint + 1) AS few
                 ) AS edges (seen)
-                WHERE t.status::text = ANY(string_to_array(asked.leaves, ' '))
-                  AND (asked.epoch IS NULL OR t.epoch = asked.epoch) AND ($1::uuid IS NULL OR t.owner_id = $1)
-                ORDER BY t.id
-                FOR NO KEY UPDATE OF t
             ), moved AS (
                 UPDATE tasks t SET
                     status = h.to_status,
@@ -186,18 +195,16 @@ impl Store {
                     WHERE a.ended_at IS NULL
             ), edge AS (
                 UPDATE task_dependencies d SET satisfied = true
-                FROM moved m
-                WHERE m.to_status = 'done' AND NOT m.children_waiting AND d.depends_on_task_id = m.id AND NOT d.satisfied
+                WHERE NOT d.satisfied AND d.depends_on_task_id = ANY(ARRAY(
+                    SELECT id FROM moved WHERE to_status = 'done' AND NOT children_waiting))
                 RETURNING d.task_id
             ), child AS (
                 SELECT c.id, e.count, o.weight, free AND NOT o.limited AS is_ready, free AND o.limited AS wants_slot
-                FROM (SELECT task_id, count(*)::integer AS count FROM edge GROUP BY task_id) AS e
-                JOIN tasks c ON c.id = e.task_id
-                JOIN owners o ON o.id = c.owner_id,
+                FROM (SELECT task_id, count(*)::integer AS count FROM edge GROUP BY task_id ORDER BY task_id LIMIT $18) AS e,
+                LATERAL (SELECT * FROM tasks WHERE id = e.task_id FOR NO KEY UPDATE) AS c,
+                LATERAL (SELECT weight, limited FROM owners WHERE id = c.owner_id OFFSET 0) AS o,
                 LATERAL (SELECT c.status = 'pending' AND coalesce(c.undone_parents = e.count, false)
                                 AND coalesce(c.not_before <= now(), true)) AS f (free)
-                ORDER BY c.id
-                FOR NO KEY UPDATE OF c
             ), counted AS (
                 UPDATE tasks c SET
                     undone_parents = c.undone_parents - child.count,
@@ -234,7 +241,8 @@ impl Store {
                        m.to_status NOT IN ('queued', 'starting', 'running')) AS "wakes_scheduler!",
                    m.owner_id AS "owner_id!: OwnerId", m.priority AS "priority!", m.labels AS "labels!",
                    m.queued_at, m.excluded_worker_ids AS "excluded_worker_ids!: Vec<WorkerId>",
-                   (SELECT weight FROM owners o WHERE o.id = m.owner_id) AS "weight!"
+                   CASE WHEN m.to_status = 'queued' THEN (SELECT weight FROM owners o WHERE o.id = m.owner_id) ELSE 1 END
+                       AS "weight!"
             FROM moved m
             UNION ALL
             SELECT id, true, status, NULL, epoch, NULL, last_sequence, wants_slot, owner_id, priority, labels,
@@ -258,6 +266,7 @@ impl Store {
             &columns.exit_codes as _,
             &columns.names as _,
             INLINE_CHILDREN,
+            NO_LIMIT,
         )
         .fetch_all(&self.pool)
         .await?;
