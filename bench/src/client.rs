@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use makima_shared::domain::{TaskEvent, TaskId, TaskStatus, TaskSubmission, Worker};
+use makima_shared::domain::{BulkSubmission, TaskEvent, TaskId, TaskStatus, TaskSubmission, Worker};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
@@ -33,6 +33,11 @@ impl ClientFile {
 #[derive(Deserialize)]
 struct Created {
     id: TaskId,
+}
+
+#[derive(Deserialize)]
+struct CreatedMany {
+    ids: Vec<TaskId>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +98,14 @@ impl Api {
         let body = send(request).await?.bytes().await?;
         let created: Created = serde_json::from_slice(&body).context("the answer names no task")?;
         Ok(created.id)
+    }
+
+    /// Submits many tasks in one request and returns their ids in order.
+    pub(crate) async fn submit_bulk(&self, tasks: &[TaskSubmission]) -> anyhow::Result<Vec<TaskId>> {
+        let request = self.http.post(format!("{}/api/v1/mesh/tasks/bulk", self.base));
+        let body = send(request.json(&BulkSubmission { tasks: tasks.to_vec() })).await?.bytes().await?;
+        let created: CreatedMany = serde_json::from_slice(&body).context("the answer names no tasks")?;
+        Ok(created.ids)
     }
 
     /// Follows a task's event stream to its end, which must be `done`.

@@ -1,14 +1,13 @@
 //! What this machine costs by itself, measured in the same run: no dispatcher can be faster than these together.
 
-mod bare_tasks;
-mod processes;
-mod servers;
+pub(crate) mod plain_sql;
+pub(crate) mod servers;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::bench::Bench;
-use crate::progress::Phase;
+use crate::client::Api;
+use crate::progress::{Phase, Progress};
 use crate::report::Unit;
 use crate::samples::Samples;
 use crate::stack::Servers;
@@ -23,6 +22,8 @@ pub(crate) enum Floor {
     HttpRequest,
     /// A PING over Redis's unix socket, with the client that makima uses.
     RedisRoundTrip,
+    /// An LPUSH over one connection, to the return of the BRPOP that waits for it on another.
+    RedisWake,
     /// The insertion of one row of one column, committed: PostgreSQL answers once it is on the disk.
     Commit,
     /// `git worktree add --detach` of the repository of the tasks.
@@ -31,28 +32,45 @@ pub(crate) enum Floor {
     Spawn,
     /// What a task takes at least, without makima, as many at once as the workers have slots.
     BareTasks,
+    /// The rows of tasks inserted, claimed and completed, with their events, by plain SQL in batches over one connection.
+    SqlTasks,
+    /// The rows of 10,000 pending tasks made `queued`, with their events, by one statement of plain SQL.
+    SqlRelease,
+    /// The claim of one task while few are queued.
+    ClaimOfFew,
 }
 
 impl Floor {
     /// Each of them, in the order of the report.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::HttpRequest,
         Self::RedisRoundTrip,
+        Self::RedisWake,
         Self::Commit,
         Self::WorktreeAdd,
         Self::Spawn,
         Self::BareTasks,
+        Self::SqlTasks,
+        Self::SqlRelease,
+        Self::ClaimOfFew,
     ];
+    /// L: what one task on its way to a worker costs at least.
+    pub(crate) const LATENCY: &[(usize, Self)] =
+        &[(1, Self::HttpRequest), (1, Self::Commit), (1, Self::RedisWake)];
 
     /// Says what it is, for the table of floors.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::HttpRequest => "empty HTTP request (/healthz)",
             Self::RedisRoundTrip => "Redis round trip (PING)",
+            Self::RedisWake => "Redis push that wakes a blocked client",
             Self::Commit => "PostgreSQL commit (one row)",
             Self::WorktreeAdd => "git worktree add",
             Self::Spawn => "fork and exec (true)",
             Self::BareTasks => "bare tasks, one per slot at once",
+            Self::SqlTasks => "S: tasks by plain SQL, 500 at once",
+            Self::SqlRelease => "10,000 tasks queued by one SQL update",
+            Self::ClaimOfFew => "claim with 1,000 queued",
         }
     }
 
@@ -61,20 +79,29 @@ impl Floor {
         match self {
             Self::HttpRequest => "HTTP",
             Self::RedisRoundTrip => "Redis",
+            Self::RedisWake => "wake",
             Self::Commit => "commit",
             Self::WorktreeAdd => "worktree",
             Self::Spawn => "exec",
             Self::BareTasks => "bare tasks",
+            Self::SqlTasks => "S",
+            Self::SqlRelease => "SQL update",
+            Self::ClaimOfFew => "with 1,000",
         }
     }
 
     /// Returns what it is measured in.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::HttpRequest | Self::RedisRoundTrip | Self::Commit | Self::WorktreeAdd | Self::Spawn => {
-                Unit::Millis
-            }
-            Self::BareTasks => Unit::PerSecond,
+            Self::HttpRequest
+            | Self::RedisRoundTrip
+            | Self::RedisWake
+            | Self::Commit
+            | Self::WorktreeAdd
+            | Self::Spawn
+            | Self::SqlRelease
+            | Self::ClaimOfFew => Unit::Millis,
+            Self::BareTasks | Self::SqlTasks => Unit::PerSecond,
         }
     }
 }
@@ -84,28 +111,29 @@ impl Floor {
 pub(crate) struct Floors(BTreeMap<Floor, Samples>);
 
 impl Floors {
-    /// Measures the single floors, for a half of the samples.
-    pub(crate) async fn measure_half(&mut self, bench: &Bench<'_>, servers: &Servers) -> anyhow::Result<()> {
-        self.add(Floor::HttpRequest, servers::http_requests(bench).await?);
-        self.add(Floor::RedisRoundTrip, servers::redis_round_trips(bench, servers).await?);
-        self.add(Floor::Commit, servers::commits(bench, servers).await?);
-        self.add(Floor::WorktreeAdd, processes::worktrees(bench).await?);
-        self.add(Floor::Spawn, processes::spawns(bench).await?);
-        Ok(())
-    }
-
-    /// Measures the bare tasks, for a half of the samples.
-    pub(crate) async fn measure_bare_half(
+    /// Measures those that [`Floor::LATENCY`] adds up, for a half of the samples.
+    pub(crate) async fn measure_latencies(
         &mut self,
-        bench: &Bench<'_>,
+        progress: &Progress,
+        api: &Api,
         servers: &Servers,
     ) -> anyhow::Result<()> {
-        self.add(Floor::BareTasks, bare_tasks::run(bench, servers).await?);
+        self.add(Floor::HttpRequest, servers::http_requests(progress, api).await?);
+        self.add(Floor::Commit, servers::commits(progress, servers).await?);
+        self.add(Floor::RedisWake, servers::redis_wakes(progress, servers).await?);
         Ok(())
     }
 
-    fn add(&mut self, floor: Floor, samples: Samples) {
+    /// Adds samples of one.
+    pub(crate) fn add(&mut self, floor: Floor, samples: Samples) {
         self.0.entry(floor).or_default().extend(samples);
+    }
+
+    /// Adds all samples of others.
+    pub(crate) fn extend(&mut self, others: Self) {
+        for (floor, samples) in others.0 {
+            self.add(floor, samples);
+        }
     }
 
     /// Returns the samples of one.
@@ -122,7 +150,7 @@ impl Floors {
 }
 
 /// Does something again and again and takes the time that it says it took.
-async fn repeat(
+pub(crate) async fn repeat(
     phase: &Phase,
     count: usize,
     mut once: impl AsyncFnMut() -> anyhow::Result<Duration>,

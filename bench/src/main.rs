@@ -1,32 +1,28 @@
 //! `makima-bench`: what makima costs, beside what the machine costs, from one run on the machine itself.
 //!
 //! ```text
-//!  scratch ▶ stack (`makima up`) ▶ warm-up ▶ floors ▶ latency ▶ life ▶ throughput ▶ floors ▶ report
+//!  scratch ▶ stack (`makima up`) ▶ plane: each measurement between its floors ─┐
+//!         └▶ stack (`makima up`) ▶ agents: floors ▶ measurements ▶ floors ─────┴▶ report
 //! ```
 //!
-//! One file per measurement, each a function from a [`Bench`] to rows of the [`Report`]; to add a row, add such a file and
-//! call it in [`measure`]. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
+//! One file per measurement, each a function to rows of the [`Report`]; to add a row, add such a file and call it in
+//! `plane.rs` or `agents.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
 //! ends, and what it writes it removes, Ctrl-C included.
 //!
 //! Left out on purpose: judging. The figures are printed; whether they are good enough is for people to say.
 
-mod agent_stamp;
-mod bench;
+mod agents;
 mod client;
 mod floors;
-mod latency;
-mod life;
 mod machine;
 mod options;
+mod plane;
 mod progress;
 mod report;
-mod repository;
 mod samples;
 mod scratch;
 mod stack;
-mod throughput;
 mod timeline;
-mod warm_up;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -35,9 +31,9 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use bench::Bench;
-use floors::Floors;
+use agents::agent_stamp;
 use options::Options;
+use plane::null_worker;
 use progress::Progress;
 use report::Report;
 use scratch::Scratch;
@@ -48,6 +44,9 @@ fn main() -> ExitCode {
     let started = SystemTime::now();
     if let Some(file) = agent_stamp::requested() {
         return agent_stamp::write(started, &file);
+    }
+    if let Some(end) = null_worker::dispatch() {
+        return end;
     }
     match run(&Options::parse()) {
         Ok(code) => code,
@@ -68,13 +67,13 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
 async fn run_and_clean_up(options: &Options) -> anyhow::Result<ExitCode> {
     let interrupted = interrupted()?;
     let scratch = Scratch::make(options)?;
-    let mut stack = Stack::spawn(options, &scratch)?;
+    let mut running = None;
     let outcome = tokio::select! {
-        outcome = measure(options, &scratch, &mut stack) => Some(outcome),
+        outcome = Box::pin(measure(options, &scratch, &mut running)) => Some(outcome),
         () = interrupted => None,
     };
     eprintln!("bench: stopping everything");
-    stack.stop().await;
+    stop(&mut running).await;
     scratch.remove().await;
     let Some(outcome) = outcome else {
         eprintln!("bench: interrupted");
@@ -84,24 +83,49 @@ async fn run_and_clean_up(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(options: &Options, scratch: &Scratch, stack: &mut Stack) -> anyhow::Result<Report> {
+/// Measures one part after the other, each over a stack of its own; one that fails is left in `running`.
+async fn measure(
+    options: &Options,
+    scratch: &Scratch,
+    running: &mut Option<Stack>,
+) -> anyhow::Result<Report> {
     let progress = Progress::new();
-    let repository = repository::make(scratch).await?;
-    let api = stack.ready(options, &progress).await?;
-    let servers = stack.servers()?;
-    let bench = Bench { options, scratch, progress, repository, api };
-    warm_up::run(&bench).await?;
-    let mut floors = Floors::default();
-    // Half before and half after, so that a machine that changes its pace on the way does not skew the ratios.
-    floors.measure_half(&bench, &servers).await?;
-    let mut rows = latency::measure(&bench).await?;
-    rows.extend(life::measure(&bench).await?);
-    floors.measure_bare_half(&bench, &servers).await?;
-    rows.extend(throughput::measure(&bench).await?);
-    floors.measure_bare_half(&bench, &servers).await?;
-    floors.measure_half(&bench, &servers).await?;
-    let machine = machine::describe(scratch.path(), &servers).await?;
-    Ok(Report::new(options, machine, floors, rows))
+    let (mut parts, mut machine) = (Vec::new(), None);
+    for part in [Parts::Plane, Parts::Agents] {
+        if !part.names().iter().any(|name| options.wants(name)) {
+            continue;
+        }
+        parts.push(match part {
+            Parts::Plane => plane::measure(options, scratch, &progress, running).await?,
+            Parts::Agents => agents::measure(options, scratch, &progress, running).await?,
+        });
+        if let Some(stack) = running {
+            machine = Some(machine::describe(scratch.path(), &stack.servers()?).await?);
+        }
+        stop(running).await;
+    }
+    Ok(Report::new(machine.context("nothing was measured")?, parts))
+}
+
+#[derive(Clone, Copy)]
+enum Parts {
+    Plane,
+    Agents,
+}
+
+impl Parts {
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Plane => &plane::NAMES,
+            Self::Agents => &agents::NAMES,
+        }
+    }
+}
+
+async fn stop(running: &mut Option<Stack>) {
+    if let Some(stack) = running.take() {
+        stack.stop().await;
+    }
 }
 
 /// Returns what ends when the process is asked to end. The handlers stand when it returns.

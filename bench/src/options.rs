@@ -6,13 +6,23 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-/// Measures makima beside the floors of this machine: one run, everything real, under three minutes on two cores.
+use crate::{agents, plane};
+
+/// Measures makima beside the floors of this machine: one run, everything real, under ten minutes on two cores.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "makima-bench", version)]
 pub(crate) struct Options {
     /// The makima program; the one beside this one if none
     #[arg(long, value_name = "FILE")]
     makima: Option<PathBuf>,
+
+    /// Measure this alone; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(names()))]
+    only: Vec<String>,
+
+    /// Measure less of the longest: figures to get an idea of
+    #[arg(long)]
+    pub(crate) quick: bool,
 
     /// How often each latency is measured
     #[arg(long, value_name = "N", default_value = "200")]
@@ -47,7 +57,17 @@ pub(crate) struct Options {
     pub(crate) update: Option<PathBuf>,
 }
 
+/// Returns the names of all measurements.
+fn names() -> Vec<&'static str> {
+    plane::NAMES.into_iter().chain(agents::NAMES).collect()
+}
+
 impl Options {
+    /// Tells whether a measurement was asked for.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
     /// Returns the makima program's path.
     pub(crate) fn makima(&self) -> anyhow::Result<PathBuf> {
         let path = match &self.makima {

@@ -12,7 +12,6 @@ use serde::Serialize;
 use crate::floors::{Floor, Floors};
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::repository;
 use crate::samples::Samples;
 use table::Table;
 
@@ -24,6 +23,10 @@ pub(crate) enum Unit {
     Millis,
     /// A throughput; more is better.
     PerSecond,
+    /// Memory; less is better.
+    Mebibytes,
+    /// A load; less is better.
+    Percent,
 }
 
 /// One measurement: what was measured, where a `·` begins the name of a part of the row before, and what the machine alone
@@ -34,13 +37,17 @@ pub(crate) struct Row {
     unit: Unit,
     samples: Samples,
     floor: &'static [(usize, Floor)],
+    /// The floor that was measured beside the row; that of the whole part if none.
+    beside: Option<f64>,
+    /// What the row is to stay below, in words.
+    bar: &'static str,
 }
 
 impl Unit {
     /// The duration that half do not exceed, or the throughput that half reach.
     pub(crate) fn p50(self, samples: &Samples) -> Option<f64> {
         match self {
-            Self::Millis => samples.at_most(50),
+            Self::Millis | Self::Mebibytes | Self::Percent => samples.at_most(50),
             Self::PerSecond => samples.at_least(50),
         }
     }
@@ -49,7 +56,7 @@ impl Unit {
     fn p99(self, samples: &Samples) -> Option<f64> {
         match self {
             _ if samples.len() < 2 => None,
-            Self::Millis => samples.at_most(99),
+            Self::Millis | Self::Mebibytes | Self::Percent => samples.at_most(99),
             Self::PerSecond => samples.at_least(99),
         }
     }
@@ -68,6 +75,8 @@ impl Unit {
         match self {
             Self::Millis => format!("{value:.decimals$} ms"),
             Self::PerSecond => format!("{value:.decimals$}/s"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Percent => format!("{value:.1} %"),
         }
     }
 }
@@ -79,7 +88,16 @@ impl Row {
         durations: impl IntoIterator<Item = Duration>,
         floor: &'static [(usize, Floor)],
     ) -> Self {
-        Self { name: name.into(), unit: Unit::Millis, samples: Samples::of_durations(durations), floor }
+        Self::new(name, Unit::Millis, Samples::of_durations(durations), floor)
+    }
+
+    /// Takes durations that were sampled already.
+    pub(crate) fn of_millis(
+        name: impl Into<String>,
+        samples: Samples,
+        floor: &'static [(usize, Floor)],
+    ) -> Self {
+        Self::new(name, Unit::Millis, samples, floor)
     }
 
     /// Takes throughputs.
@@ -88,14 +106,42 @@ impl Row {
         samples: Samples,
         floor: &'static [(usize, Floor)],
     ) -> Self {
-        Self { name: name.into(), unit: Unit::PerSecond, samples, floor }
+        Self::new(name, Unit::PerSecond, samples, floor)
     }
 
-    /// Returns how many times what the machine alone needs.
-    fn ratio(&self, floors: &Floors) -> Option<f64> {
-        let (value, floor) = (self.unit.p50(&self.samples)?, floors.median_of(self.floor)?);
+    /// Takes amounts of memory.
+    pub(crate) fn mebibytes(name: impl Into<String>, samples: Samples) -> Self {
+        Self::new(name, Unit::Mebibytes, samples, &[])
+    }
+
+    /// Takes loads.
+    pub(crate) fn percent(name: impl Into<String>, samples: Samples) -> Self {
+        Self::new(name, Unit::Percent, samples, &[])
+    }
+
+    fn new(name: impl Into<String>, unit: Unit, samples: Samples, floor: &'static [(usize, Floor)]) -> Self {
+        Self { name: name.into(), unit, samples, floor, beside: None, bar: "" }
+    }
+
+    /// Says what the row is to stay below.
+    pub(crate) fn bar(self, bar: &'static str) -> Self {
+        Self { bar, ..self }
+    }
+
+    /// Takes its floor from those that were measured beside it.
+    pub(crate) fn beside(self, floors: &Floors) -> Self {
+        Self { beside: floors.median_of(self.floor), ..self }
+    }
+
+    fn floor_p50(&self, floors: &Floors) -> Option<f64> {
+        self.beside.or_else(|| floors.median_of(self.floor))
+    }
+
+    /// Returns how many times what the machine alone needs a value of the row is.
+    fn ratio(&self, value: Option<f64>, floors: &Floors) -> Option<f64> {
+        let (value, floor) = (value?, self.floor_p50(floors)?);
         let (slow, fast) = match self.unit {
-            Unit::Millis => (value, floor),
+            Unit::Millis | Unit::Mebibytes | Unit::Percent => (value, floor),
             Unit::PerSecond => (floor, value),
         };
         (fast > 0.0).then(|| slow / fast)
@@ -109,38 +155,32 @@ impl Row {
         if self.floor.is_empty() {
             return "–".to_owned();
         }
+        if self.floor == Floor::LATENCY {
+            return "L".to_owned();
+        }
         self.floor.iter().map(word).collect::<Vec<_>>().join(" + ")
     }
 }
 
-/// Everything of one run.
-pub(crate) struct Report {
-    settings: Settings,
-    machine: Machine,
-    floors: Floors,
-    rows: Vec<Row>,
+/// What was measured over one stack.
+pub(crate) struct Part {
+    pub(crate) title: &'static str,
+    /// What was measured, in words.
+    pub(crate) about: String,
+    pub(crate) floors: Floors,
+    pub(crate) rows: Vec<Row>,
 }
 
-/// How the run was made.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Settings {
-    workers: usize,
-    slots: usize,
-    clients: usize,
-    repository_files: usize,
+/// Everything of one run.
+pub(crate) struct Report {
+    machine: Machine,
+    parts: Vec<Part>,
 }
 
 impl Report {
     /// Puts everything together.
-    pub(crate) fn new(options: &Options, machine: Machine, floors: Floors, rows: Vec<Row>) -> Self {
-        let settings = Settings {
-            workers: options.workers.get(),
-            slots: options.slots.get(),
-            clients: options.clients.get(),
-            repository_files: repository::FILES,
-        };
-        Self { settings, machine, floors, rows }
+    pub(crate) fn new(machine: Machine, parts: Vec<Part>) -> Self {
+        Self { machine, parts }
     }
 
     /// Prints it, and writes it wherever else it was asked for.
@@ -160,27 +200,33 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        [self.machine.line(), self.settings_line(), self.floor_table().text(), self.row_table().text()]
-            .join("\n\n")
+        let parts = self.parts.iter().flat_map(|part| {
+            [part.title.to_owned(), part.about.clone(), part.floor_table().text(), part.row_table().text()]
+        });
+        std::iter::once(self.machine.line()).chain(parts).collect::<Vec<_>>().join("\n\n")
     }
 
     fn markdown(&self) -> String {
-        let (floors, rows) = (self.floor_table().markdown(), self.row_table().markdown());
-        format!("Machine: {}.\n{}\n\n{floors}\n{rows}", self.machine.line(), self.settings_line())
+        let parts = self.parts.iter().map(|part| {
+            let (floors, rows) = (part.floor_table().markdown(), part.row_table().markdown());
+            format!("### {}\n\n{}\n\n{floors}\n{rows}", part.title, part.about)
+        });
+        let machine = format!(
+            "Machine: {}. fsync on. Nearest-rank percentiles, warm-up runs left out.",
+            self.machine.line()
+        );
+        std::iter::once(machine).chain(parts).collect::<Vec<_>>().join("\n\n")
     }
+}
 
-    fn settings_line(&self) -> String {
-        let Settings { workers, slots, clients, repository_files } = self.settings;
-        format!(
-            "{workers} workers with {slots} slots each, {clients} clients, a repository of {repository_files} files, \
-             fsync on. Nearest-rank percentiles, warm-up runs left out."
-        )
-    }
-
+impl Part {
     fn floor_table(&self) -> Table {
         let mut table = Table::new(["floor of this machine", "n", "p50", "p99"]);
         for floor in Floor::ALL {
             let (samples, unit) = (self.floors.samples(floor), floor.unit());
+            if samples.len() == 0 {
+                continue;
+            }
             let (p50, p99) = (unit.p50(&samples), unit.p99(&samples));
             table.push([floor.name().to_owned(), thousands(samples.len()), unit.show(p50), unit.show(p99)]);
         }
@@ -188,17 +234,25 @@ impl Report {
     }
 
     fn row_table(&self) -> Table {
-        let mut table = Table::new(["what", "n", "p50", "p99", "floor", "floor p50", "ratio"]);
+        let heads = ["what", "n", "p50", "p99", "floor", "floor p50", "p50 / floor", "p99 / floor", "bar"];
+        let mut table = Table::new(heads);
         for row in &self.rows {
             let (unit, samples) = (row.unit, &row.samples);
+            let (p50, p99) = (unit.p50(samples), unit.p99(samples));
+            let ratio = |value| match row.ratio(value, &self.floors) {
+                Some(ratio) => format!("{ratio:.2} x"),
+                None => "–".to_owned(),
+            };
             table.push([
                 row.name.clone(),
                 thousands(samples.len()),
-                unit.show(unit.p50(samples)),
-                unit.show(unit.p99(samples)),
+                unit.show(p50),
+                unit.show(p99),
                 row.floor_words(),
-                unit.show(self.floors.median_of(row.floor)),
-                row.ratio(&self.floors).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1} x")),
+                unit.show(row.floor_p50(&self.floors)),
+                ratio(p50),
+                ratio(p99),
+                row.bar.to_owned(),
             ]);
         }
         table

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use servers::Servers;
+pub(crate) use servers::{QUEUE, Servers};
 
 use crate::client::{Api, ClientFile};
 use crate::options::Options;
@@ -33,6 +33,26 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 const LOG_LINES_SHOWN: usize = 20;
 
+/// How many of what a stack has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    workers: usize,
+    slots: usize,
+    postgres_connections: usize,
+}
+
+impl Shape {
+    /// Workers that run agents.
+    pub(crate) fn of_agents(workers: usize, slots: usize) -> Self {
+        Self { workers, slots, postgres_connections: 200 }
+    }
+
+    /// No workers of its own, and room for many of others.
+    pub(crate) fn of_plane() -> Self {
+        Self { workers: 0, slots: 1, postgres_connections: 2_300 }
+    }
+}
+
 /// A running `makima up`.
 pub(crate) struct Stack {
     child: Child,
@@ -44,7 +64,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Starts it. It is not ready yet.
-    pub(crate) fn spawn(options: &Options, scratch: &Scratch) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(options: &Options, scratch: &Scratch, shape: &Shape) -> anyhow::Result<Self> {
         let (data_dir, log) = (scratch.data_dir(), scratch.stack_log());
         let program = options.makima()?;
         let output = File::create(&log)?;
@@ -59,7 +79,8 @@ impl Stack {
             .arg("--data-dir")
             .arg(&data_dir)
             .args(["--listen", "127.0.0.1:0"])
-            .args(["--workers", &options.workers.to_string(), "--slots", &options.slots.to_string()])
+            .args(["--workers", &shape.workers.to_string(), "--slots", &shape.slots.to_string()])
+            .env("MAKIMA_PG_CONNECTIONS", shape.postgres_connections.to_string())
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -70,9 +91,9 @@ impl Stack {
     }
 
     /// Waits until it takes tasks and all its workers are there.
-    pub(crate) async fn ready(&mut self, options: &Options, progress: &Progress) -> anyhow::Result<Api> {
+    pub(crate) async fn ready(&mut self, workers: usize, progress: &Progress) -> anyhow::Result<Api> {
         let _phase = progress.phase("starting PostgreSQL, Redis and makima", 1);
-        match timeout(UP_WITHIN, self.look_until_ready(options.workers.get())).await {
+        match timeout(UP_WITHIN, self.look_until_ready(workers)).await {
             Ok(api) => api,
             Err(_late) => {
                 bail!("makima up was not ready within {} s:\n{}", UP_WITHIN.as_secs(), self.last_words())
@@ -101,13 +122,18 @@ impl Stack {
         Servers::of(&self.data_dir)
     }
 
+    /// Returns the process id of `makima up`, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
 
-    /// Ends it orderly, and by force if it takes too long.
+    /// Ends it orderly, and by force if it takes too long, and removes what it kept.
     pub(crate) async fn stop(mut self) {
         // None if it has ended already. Process ids fit: the kernel's own type is i32.
         let Some(pid) = self.child.id().map(|id| Pid::from_raw(id.cast_signed())) else { return };
@@ -117,5 +143,7 @@ impl Stack {
             let _ = killpg(pid, Signal::SIGKILL);
             let _ = self.child.wait().await;
         }
+        // Whatever is left goes with the directory around it.
+        let _ = tokio::fs::remove_dir_all(&self.data_dir).await;
     }
 }

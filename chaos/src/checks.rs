@@ -1,9 +1,9 @@
 //! The invariants, one file each: a function from the evidence to the rows that break it.
 //!
-//! The numbers are those of the list of invariants. Number 9, cron, joins here when there are schedules: a file
-//! `cron.rs` that looks for a due time with two runs or none, and one more line in [`judge`].
+//! The numbers are those of the list of invariants.
 
 mod cancels;
+mod cron;
 mod dependencies;
 mod epochs;
 mod fates;
@@ -60,7 +60,7 @@ impl Findings {
 /// Judges all invariants.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Verdict> {
     type Check = fn(&Evidence) -> Findings;
-    let checks: [(&str, &str, Check); 16] = [
+    let checks: [(&str, &str, Check); 17] = [
         ("1", "no accepted task is lost", ledger::judge),
         ("2", "one task per idempotency key and owner", keys::judge),
         ("3", "at most one epoch writes at any moment", epochs::judge),
@@ -69,6 +69,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Verdict> {
         ("6", "a resume loses at most one checkpoint interval", resume::judge),
         ("7", "parents first, and children released once, in time", dependencies::judge),
         ("8", "a poison task stops after its retries, on different workers", poison::judge),
+        ("9", "each due time of a schedule has one run", cron::judge),
         ("10", "nothing is stuck", stuck::judge),
         ("11", "cancel wins", cancels::judge),
         ("12", "no row's owner differs from its task's", owners::judge),

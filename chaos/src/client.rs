@@ -67,6 +67,19 @@ impl Client {
         self.send(owner, self.http.post(self.url(&format!("/{task}/stop")))).await
     }
 
+    /// Makes a schedule.
+    pub(crate) async fn schedule(&self, owner: usize, schedule: &Value) -> anyhow::Result<Answer> {
+        let request = self.http.post(format!("http://{}/api/v1/schedules", self.address));
+        self.send(owner, request.json(schedule)).await
+    }
+
+    /// Takes a schedule away; returns the status of the answer.
+    pub(crate) async fn unschedule(&self, owner: usize, schedule: &str) -> anyhow::Result<u16> {
+        let key = self.keys.get(owner).context("there is no such owner")?;
+        let request = self.http.delete(format!("http://{}/api/v1/schedules/{schedule}", self.address));
+        Ok(request.header(AUTHORIZATION, key.clone()).send().await?.status().as_u16())
+    }
+
     /// Returns a task with all that belongs to it.
     pub(crate) async fn task(&self, owner: usize, task: TaskId) -> anyhow::Result<Answer> {
         self.send(owner, self.http.get(self.url(&format!("/{task}")))).await

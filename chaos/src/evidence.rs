@@ -31,6 +31,7 @@ use watch::DispatchWatch;
 
 use crate::faults::Struck;
 use crate::ledger::{AskedTask, Entry, Fact};
+use crate::load::crons::CronRuns;
 use crate::stack::Stack;
 
 /// Everything that a run has left to judge it by.
@@ -44,6 +45,8 @@ pub(crate) struct Evidence {
     pub(crate) results: Results,
     /// What each task that has not ended says it waits for.
     pub(crate) waiting: HashMap<TaskId, Option<String>>,
+    /// What came of the schedules.
+    pub(crate) crons: Vec<CronRuns>,
     /// Rows whose owner is not their task's.
     pub(crate) foreign_rows: Vec<String>,
     /// Queued tasks that dispatch did not know for too long, as the watch saw it.
@@ -76,6 +79,7 @@ impl Evidence {
         ledger: Vec<Entry>,
         struck: &[Struck],
         watches: &Watches,
+        crons: Vec<CronRuns>,
     ) -> anyhow::Result<Self> {
         let histories = history::load(&stack.pool).await?;
         let asked = asked(&ledger);
@@ -88,6 +92,7 @@ impl Evidence {
             ended_by_themselves: Vec::new(),
             leftovers: Leftovers::default(),
             histories,
+            crons,
             ledger,
             asked,
             missing_from_dispatch: watches.dispatch.found(),

@@ -15,6 +15,7 @@ use crate::checks;
 use crate::evidence::{Evidence, Watches, left_by_ended_tasks, look_for_leftovers};
 use crate::faults::Struck;
 use crate::load::Driver;
+use crate::load::crons::{self, Cron, CronRuns};
 use crate::options::{Options, Scenario};
 use crate::report::Report;
 use crate::scratch::Scratch;
@@ -84,24 +85,30 @@ async fn play(
 }
 
 impl Stage<'_> {
-    /// Lets `faults` happen under `load`, waits for the end of everything, and judges.
+    /// Lets `faults` happen under `load` and schedules of these periods, waits for the end of everything, and judges.
     pub(crate) async fn judge(
         &self,
+        cron_periods_secs: &[i64],
         load: impl Future<Output = anyhow::Result<()>> + Send + 'static,
         faults: impl Future<Output = anyhow::Result<Vec<Struck>>>,
     ) -> anyhow::Result<Report> {
+        let mut begun = Vec::new();
+        for period in cron_periods_secs {
+            begun.push(crons::begin(&self.driver, *period).await?);
+        }
         let load = tokio::spawn(load);
         let (watches, watched) = (Watches::default(), CancellationToken::new());
         let happening = async {
             let struck = faults.await?;
+            let crons = self.end_crons(&begun).await?;
             let settled = settle(&self.stack, &self.driver, async { load.await? }).await?;
             watched.cancel();
-            anyhow::Ok((struck, settled))
+            anyhow::Ok((struck, crons, settled))
         };
         let (happened, ()) = tokio::join!(happening, watches.clone().run(&self.stack, &watched));
-        let (struck, settled) = happened?;
+        let (struck, crons, settled) = happened?;
         let ledger = self.driver.ledger.entries();
-        let mut evidence = Evidence::gather(&self.stack, ledger, &struck, &watches).await?;
+        let mut evidence = Evidence::gather(&self.stack, ledger, &struck, &watches, crons).await?;
         let stale_writes_refused = self.stack.stale_writes_refused();
         let left = left_by_ended_tasks(&self.stack).await;
         self.stack.end_roles().await;
@@ -121,5 +128,13 @@ impl Stage<'_> {
             stories: poison::stories(&evidence),
             verdicts: checks::judge(&evidence),
         })
+    }
+
+    async fn end_crons(&self, begun: &[Cron]) -> anyhow::Result<Vec<CronRuns>> {
+        let mut ended = Vec::new();
+        for cron in begun {
+            ended.push(crons::end(&self.driver, &self.stack.pool, cron).await?);
+        }
+        Ok(ended)
     }
 }

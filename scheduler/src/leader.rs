@@ -43,7 +43,8 @@ async fn lead(context: &Context, me: Uuid, proof: LeaderProof, asked: Instant, s
     info!(scheduler.id = %me, "leading");
     metrics::gauge!(names::LEADER).set(1);
     let term = shutdown.child_token();
-    tokio::join!(driver::run(context, &proof, &term), keep(context, me, asked, &term));
+    // Boxed, because it holds every reconciler.
+    tokio::join!(Box::pin(driver::run(context, &proof, &term)), keep(context, me, asked, &term));
     metrics::gauge!(names::LEADER).set(0);
     info!(scheduler.id = %me, "no longer leading");
 }

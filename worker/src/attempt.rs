@@ -78,6 +78,12 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Returns the task.
+    #[must_use]
+    pub fn task(&self) -> &ClaimedTask {
+        self.task
+    }
+
     pub(crate) fn context(&self) -> &Context {
         &self.life.context
     }

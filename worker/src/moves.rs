@@ -92,9 +92,8 @@ async fn serve(
     match insist(store, &asked).await {
         Ok(all) => give(asked, replies, all, queue, hints),
         Err(error) if asked.len() == 1 => {
-            for reply in replies.into_iter().take(1) {
+            if let Some(reply) = replies.into_iter().next() {
                 let _nobody_waits = reply.send(Err(error));
-                return;
             }
         }
         // One of them cannot be stored; the others must not fail with it.

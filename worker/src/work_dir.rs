@@ -17,6 +17,7 @@ use crate::process::kill_abandoned;
 use crate::workspace::remove_directory;
 
 const LOCK: &str = "lock";
+const NEW_LOCK: &str = "lock.new";
 
 /// The directory of one life of a worker. Dropping it gives the lock up and removes what is left.
 #[derive(Debug)]
@@ -37,8 +38,10 @@ impl WorkDir {
         }
         let path = parent.join(worker.to_string());
         create_private(&path)?;
-        let lock = File::create(path.join(LOCK))?;
+        // Locked before it has its name: others take a lock that is free for a sign of death.
+        let lock = File::create(path.join(NEW_LOCK))?;
         lock.try_lock()?;
+        fs::rename(path.join(NEW_LOCK), path.join(LOCK))?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -102,6 +105,21 @@ mod tests {
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         }
         assert!(!data.path().join("work/pipe").exists() && data.path().join("work/link").exists());
+    }
+
+    #[test]
+    fn workers_that_start_at_the_same_moment_leave_each_other_alone() {
+        let data = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let dir = WorkDir::open(data.path(), WorkerId::new()).unwrap();
+                        assert!(dir.path().join(LOCK).is_file());
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Findings;
 use crate::evidence::Evidence;
 use crate::ledger::Fact;
+use crate::load::crons;
 
 /// Names keys that were answered with several tasks, and names of tasks that several tasks have.
 pub(super) fn judge(evidence: &Evidence) -> Findings {
@@ -18,9 +19,9 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
     for ((_, key), tasks) in of_key {
         findings.judge(tasks.len() == 1, || format!("{key} was answered with {tasks:?}"));
     }
-    // The load names each task after its key.
+    // The load names each task after its key; those of schedules have none.
     let mut of_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for history in evidence.histories.values() {
+    for history in evidence.histories.values().filter(|history| !history.task.name.starts_with(crons::NAME)) {
         of_name.entry((history.task.owner_id, &history.task.name)).or_default().push(history.task.id);
     }
     for ((_, name), tasks) in of_name {

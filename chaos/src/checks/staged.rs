@@ -85,6 +85,7 @@ impl Staged {
             windows: Windows::default(),
             results: Results::default(),
             waiting: HashMap::new(),
+            crons: Vec::new(),
             foreign_rows: Vec::new(),
             missing_from_dispatch: Vec::new(),
             unregistered: Vec::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use makima_shared::domain::TaskId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::Value;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -80,9 +81,14 @@ impl Driver {
     pub(crate) fn submission(&self, owner: usize, task: &Draft, parents: &[TaskId]) -> Submission {
         let key =
             format!("{}-{}", task.kind.as_str().replace(' ', "-"), self.next.fetch_add(1, Ordering::Relaxed));
-        let parents: Vec<_> = parents.iter().map(TaskId::to_string).collect();
-        let body = task.body(&key, &self.repository, &self.witness, &parents);
+        let body = self.body(task, &key, parents);
         Submission { owner, key, body }
+    }
+
+    /// Returns what is sent to submit a task under a name.
+    pub(super) fn body(&self, task: &Draft, name: &str, parents: &[TaskId]) -> Value {
+        let parents: Vec<_> = parents.iter().map(TaskId::to_string).collect();
+        task.body(name, &self.repository, &self.witness, &parents)
     }
 
     /// Submits a task until it is answered, enters it in the ledger, and sees to its stop.

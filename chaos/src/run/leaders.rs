@@ -1,7 +1,5 @@
-//! Two schedulers, the leader killed again and again while graphs of tasks are released: each dependency is released once.
-//!
-//! Cron joins here when there are schedules: a schedule of every second beside the graphs, and the check that each of its
-//! due times has one run.
+//! Two schedulers, the leader killed again and again while graphs of tasks are released and schedules fall due: each
+//! dependency is released once, and each due time has one run.
 
 use std::time::Duration;
 
@@ -14,6 +12,8 @@ use crate::load::{self, Piece};
 use crate::report::{Report, tell};
 use crate::stack::{LEADER_LEASE, Stack};
 
+/// Due times come while nobody leads, too.
+const CRON_PERIODS_SECS: [i64; 2] = [1, 5];
 /// How long a leader leads before it is killed.
 const LEADS_FOR: Duration = Duration::from_millis(1200);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ pub(super) async fn play(stage: &Stage<'_>, kills: u32) -> anyhow::Result<Report
         }
         Ok(struck)
     };
-    stage.judge(load, faults).await
+    stage.judge(&CRON_PERIODS_SECS, load, faults).await
 }
 
 async fn kill(stack: &Stack, number: usize) -> Struck {

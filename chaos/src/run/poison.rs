@@ -22,7 +22,7 @@ pub(super) async fn play(stage: &Stage<'_>, tasks: u32) -> anyhow::Result<Report
         }
         Ok(())
     };
-    stage.judge(load, async { Ok(Vec::new()) }).await
+    stage.judge(&[], load, async { Ok(Vec::new()) }).await
 }
 
 /// Tells how each poison task ended, and by whom it was tried.

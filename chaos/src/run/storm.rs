@@ -5,6 +5,9 @@ use crate::faults::{self, Planned};
 use crate::load::{self, Piece};
 use crate::report::{Report, tell};
 
+/// A schedule beside the load, whose tasks are a small part of all.
+const CRON_PERIODS_SECS: [i64; 1] = [5];
+
 /// Injects the faults that were asked for.
 pub(super) async fn play(stage: &Stage<'_>) -> anyhow::Result<Report> {
     let plan = Planned::all(stage.seed, stage.options.storm.faults, &stage.options.storm.only);
@@ -16,5 +19,5 @@ pub(super) async fn play(stage: &Stage<'_>) -> anyhow::Result<Report> {
             tell(began, struck);
         }
     });
-    stage.judge(load, faults).await
+    stage.judge(&CRON_PERIODS_SECS, load, faults).await
 }

@@ -20,6 +20,8 @@ pub(super) const NAME: &str = "makima";
 /// The socket's name, which PostgreSQL makes from its port. Nothing listens on that port.
 pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 const PORT: u16 = 5432;
+/// How many connections the server takes, where the measurement of a large fleet needs more than anybody else.
+const CONNECTIONS: &str = "MAKIMA_PG_CONNECTIONS";
 /// Puts the number `$1` in the first line of the pid file in `$0`, so that a crash of the machine leaves one of the two.
 const REWRITE_PID_FILE: &str = r#"
     umask 077
@@ -82,6 +84,7 @@ impl Postgres {
             Durability::Durable => "on",
             Durability::Ephemeral => "off",
         };
+        let connections = std::env::var(CONNECTIONS).unwrap_or_else(|_unset| "200".to_owned());
         let settings = [
             ("listen_addresses", ""),
             ("port", "5432"),
@@ -90,7 +93,7 @@ impl Postgres {
             ("fsync", safe),
             ("synchronous_commit", safe),
             ("full_page_writes", safe),
-            ("max_connections", "200"),
+            ("max_connections", &*connections),
             ("jit", "off"),
             ("logging_collector", "off"),
             ("log_destination", "stderr"),

@@ -40,7 +40,9 @@ impl Keys {
         &self.root
     }
 
-    pub(super) fn lane(&self, owner: OwnerId, labels: &str) -> String {
+    /// The sorted set of an owner's queued tasks that ask for `labels`, which have spaces between.
+    #[must_use]
+    pub fn lane(&self, owner: OwnerId, labels: &str) -> String {
         format!("{}:lane:{owner}:{labels}", self.root)
     }
 

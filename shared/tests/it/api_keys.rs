@@ -56,10 +56,11 @@ async fn a_secret_has_256_bits_and_is_stored_nowhere(pool: PgPool) {
 #[sqlx::test(migrations = "../migrations")]
 async fn an_owner_is_made_once_however_many_ask_at_once(pool: PgPool) {
     let wide = wide(&pool);
+    let wide_store = testing::store(&wide);
     for round in 0..30 {
         let mut asking = JoinSet::new();
         for _ in 0..12 {
-            let store = testing::store(&wide);
+            let store = wide_store.clone();
             asking.spawn(async move { store.owner_ensure(&format!("owner {round}")).await.unwrap() });
         }
         let ids = asking.join_all().await;

@@ -78,6 +78,7 @@ async fn each_task_goes_to_one_of_many_claimers_and_epochs_are_dense(pool: PgPoo
     const ROUNDS: i64 = 4;
     let f = Fixture::new(pool).await;
     let wide = wide(&f.pool);
+    let wide_store = testing::store(&wide);
     let mut tasks = Vec::new();
     for _ in 0..25 {
         tasks.push(f.submit(json!({})).await);
@@ -85,7 +86,7 @@ async fn each_task_goes_to_one_of_many_claimers_and_epochs_are_dense(pool: PgPoo
     for round in 1..=ROUNDS {
         let mut claims = JoinSet::new();
         for _ in 0..8 {
-            let (store, worker, tasks) = (testing::store(&wide), f.worker().await, tasks.clone());
+            let (store, worker, tasks) = (wide_store.clone(), f.worker().await, tasks.clone());
             claims.spawn(async move { store.tasks_claim(worker, &tasks).await.unwrap() });
         }
         let claimed: Vec<_> = claims.join_all().await.into_iter().flatten().collect();

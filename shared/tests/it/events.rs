@@ -13,10 +13,11 @@ use crate::fixture::{Fixture, HOUR, accepted, agent_failure, checkpoint, wide};
 async fn numbers_have_no_gaps_whoever_writes_at_once(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let wide = wide(&f.pool);
+    let wide_store = testing::store(&wide);
     let attempt = f.run(f.submit(json!({})).await).await;
     let mut writers = JoinSet::new();
     for writer in 0..8_usize {
-        let store = testing::store(&wide);
+        let store = wide_store.clone();
         writers.spawn(async move {
             for batch in 0..10_usize {
                 let lines: Vec<_> =
@@ -53,11 +54,12 @@ async fn numbers_have_no_gaps_whoever_writes_at_once(pool: PgPool) {
 async fn no_output_stands_behind_the_cancel_that_it_raced_with(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let wide = wide(&f.pool);
+    let wide_store = testing::store(&wide);
     for _ in 0..20 {
         let attempt = f.run(f.submit(json!({})).await).await;
         let mut writers = JoinSet::new();
         for _ in 0..4 {
-            let store = testing::store(&wide);
+            let store = wide_store.clone();
             writers.spawn(async move {
                 let line = [json!({"text": "x"})];
                 let mut taken = 0_usize;

@@ -124,6 +124,7 @@ async fn a_task_is_not_released_before_its_time(pool: PgPool) {
 async fn each_task_is_released_once_whoever_ends_and_releases_at_once(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let wide = wide(&f.pool);
+    let wide_store = testing::store(&wide);
     for _ in 0..5 {
         let mut attempts = Vec::new();
         for _ in 0..6 {
@@ -136,7 +137,7 @@ async fn each_task_is_released_once_whoever_ends_and_releases_at_once(pool: PgPo
         }
         let mut ends = JoinSet::new();
         for attempt in attempts {
-            let (store, parents) = (testing::store(&wide), parents.clone());
+            let (store, parents) = (wide_store.clone(), parents.clone());
             ends.spawn(async move {
                 let transition = Transition::completed(attempt.epoch, TaskResult::default());
                 let moves = [Move { task: attempt.task_id, transition }];

@@ -97,9 +97,10 @@ async fn two_that_give_at_once_never_exceed_the_limit(pool: PgPool) {
         f.submit(json!({})).await;
     }
     let wide = wide(&f.pool);
+    let wide_store = testing::store(&wide);
     let mut givers = JoinSet::new();
     for _ in 0..8 {
-        let (store, owner) = (testing::store(&wide), f.owner);
+        let (store, owner) = (wide_store.clone(), f.owner);
         givers.spawn(async move { store.slots_give(owner).await.unwrap().len() });
     }
     assert_eq!(givers.join_all().await.into_iter().sum::<usize>(), 5);

@@ -88,10 +88,11 @@ async fn an_idempotency_key_gives_the_same_task_for_the_same_body_alone(pool: Pg
 async fn twenty_submissions_with_one_key_at_once_make_one_task(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let wide = wide(&f.pool);
+    let wide_store = testing::store(&wide);
     for round in 0..5 {
         let mut submissions = JoinSet::new();
         for _ in 0..20 {
-            let (store, owner, key) = (testing::store(&wide), f.owner, format!("k{round}"));
+            let (store, owner, key) = (wide_store.clone(), f.owner, format!("k{round}"));
             submissions.spawn(async move {
                 match store.task_submit(owner, &new_task(&json!({})), Some(&key)).await.unwrap() {
                     Submitted::Created(tasks) => (true, tasks[0].id),

@@ -67,6 +67,13 @@ impl Cancel {
         }
     }
 
+    /// Waits until `ended` was told, wanted or not, for `patience` at most.
+    pub(super) fn wait_for_end(&self, patience: Duration, ended: &AtomicBool) {
+        let waiting = |_cancelled: &mut bool| !ended.load(Ordering::Acquire);
+        let waited = self.0.changed.wait_timeout_while(self.lock(), patience, waiting);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Tells a waiting thread that its child has ended.
     pub(super) fn tell(&self, ended: &AtomicBool) {
         // Under the lock, so that it does not fall between a look and a wait.

@@ -1,7 +1,7 @@
 //! Runs one child process under a deadline and keeps a bounded part of what it prints.
 //!
-//! The child leads its own process group. A watchdog thread kills the group at the deadline, or when the command is
-//! cancelled; the child is reaped only after the watchdog has ended, so a reused process id is never hit. A helper that outlives the child with the pipe in
+//! The child leads its own process group. A watchdog thread ends the group at the deadline, or when the command is
+//! cancelled: by SIGTERM, and a second later by SIGKILL. The child is reaped only after the watchdog has ended, so a reused process id is never hit. A helper that outlives the child with the pipe in
 //! its hand (an ssh connection that is kept for later) holds the caller up for [`LINGER`] at most.
 
 use std::io::{Read, Write};
@@ -23,6 +23,10 @@ use super::{Cancel, GitError, scrub_credentials};
 const STDOUT_LIMIT: usize = 16 << 20;
 const STDERR_LIMIT: usize = 4 << 10;
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a command that is ended may take to tidy up.
+const TIDY_UP: Duration = Duration::from_secs(1);
+/// How much longer its helpers may take, which were asked at the same moment: the one that holds the lock is such a one.
+const HELPERS_TIDY_UP: Duration = Duration::from_millis(50);
 
 /// What every run of a command needs to know.
 pub(super) struct Terms<'a> {
@@ -142,11 +146,15 @@ impl Running {
     }
 }
 
-/// Starts the thread that kills `group` when its time is over.
+/// Starts the thread that ends `group` when its time is over: asked first, because git takes its lock files away when it is,
+/// and one that stays in a repository of this machine keeps everybody from that branch.
 fn watch(group: Pid, deadline: Duration, cancel: Cancel, ended: Arc<AtomicBool>) -> JoinHandle<Waited> {
     std::thread::spawn(move || {
         let waited = cancel.wait(deadline, &ended);
         if waited != Waited::Ended {
+            let _ = killpg(group, Signal::SIGTERM);
+            cancel.wait_for_end(TIDY_UP, &ended);
+            std::thread::sleep(HELPERS_TIDY_UP); // why: its helpers are nobody's children here
             // Fails only if the group is gone already, which is what is wanted.
             let _ = killpg(group, Signal::SIGKILL);
         }
@@ -249,4 +257,31 @@ impl Kept {
 
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_cancelled_takes_its_lock_files_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let (lock, started) = (directory.path().join("ref.lock"), directory.path().join("started"));
+        nix::unistd::mkfifo(&started, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg("trap 'rm \"$0\"; exit 1' TERM; : > \"$0\"; : > \"$1\"; sleep 1000 & wait");
+        command.arg(&lock).arg(&started);
+        let cancel = Cancel::default();
+        let terms = Terms { name: "sh", deadline: Duration::from_secs(3600), cancel: &cancel };
+        let outcome = std::thread::scope(|scope| {
+            let running = scope.spawn(|| capture(command, &terms, None));
+            // Opens once the command has its lock.
+            std::fs::read(&started).unwrap();
+            assert!(lock.exists());
+            cancel.cancel();
+            running.join().unwrap()
+        });
+        assert!(matches!(outcome, Err(GitError::Cancelled)));
+        assert!(!lock.exists());
+    }
 }

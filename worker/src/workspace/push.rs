@@ -9,6 +9,9 @@ use super::Workspace;
 use crate::git::GitError;
 use crate::repository::{Remote, RepositoryError, branch_commit, classify};
 
+/// What git says of a branch that somebody else moves at this moment: an earlier attempt's last push, for one.
+/// `builtin/receive-pack.c` has the words.
+const LOCKED: &str = "failed to update ref";
 const PUSH_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// What a push came to.
@@ -59,7 +62,8 @@ impl PushError {
     /// Tells whether another try is pointless.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::BranchTaken { .. } | Self::Rejected { .. } => true,
+            Self::BranchTaken { .. } => true,
+            Self::Rejected { reason } => !reason.contains(LOCKED),
             Self::Repository(error) => error.is_permanent(),
             Self::Workspace(_) => false,
         }

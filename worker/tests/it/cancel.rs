@@ -2,12 +2,15 @@
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 
 use makima_worker::git::Cancel;
 use makima_worker::repository::RepositoryError;
 use makima_worker::workspace::{PushError, push};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, git};
 
 /// A remote that takes connections and never answers.
 struct Silent {
@@ -53,6 +56,34 @@ fn cancelled_fetch_and_push_end_with_their_processes() {
         pushing.join().unwrap()
     });
     assert!(matches!(error, PushError::Repository(RepositoryError::Cancelled)), "{error}");
+}
+
+/// Makes a remote stop in the middle of moving a branch, with its lock: the branch's log is a pipe that nobody reads.
+/// Returns the lock.
+fn stop_while_moving(remote: &Path, branch: &str) -> PathBuf {
+    git(remote, &["config", "core.logAllRefUpdates", "always"]);
+    std::fs::create_dir_all(remote.join("logs/refs/heads")).unwrap();
+    mkfifo(&remote.join("logs/refs/heads").join(branch), Mode::S_IRWXU).unwrap();
+    remote.join("refs/heads").join(format!("{branch}.lock"))
+}
+
+#[test]
+fn cancelled_push_leaves_no_lock_in_a_remote_of_this_machine() {
+    let fixture = Fixture::new();
+    let cancel = Cancel::default();
+    let workspace = fixture.workspace().cancelled_by(&cancel);
+    let (commit, remote) = (workspace.base_commit(), fixture.address());
+    let lock = stop_while_moving(&fixture.remote(), "b");
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| push(&workspace, &remote, &commit, "b", &[]).unwrap_err());
+        while !lock.exists() && !pushing.is_finished() {
+            std::thread::yield_now();
+        }
+        cancel.cancel();
+        let error = pushing.join().unwrap();
+        assert!(matches!(error, PushError::Repository(RepositoryError::Cancelled)), "{error}");
+    });
+    assert!(!lock.exists());
 }
 
 #[test]

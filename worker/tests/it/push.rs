@@ -34,6 +34,19 @@ fn result_reaches_a_new_branch_and_pushing_again_changes_nothing() {
 }
 
 #[test]
+fn branch_that_somebody_else_moves_at_this_moment_is_worth_another_try() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let commit = result(&workspace, "x");
+    let lock = fixture.remote().join("refs/heads").join(format!("{BRANCH}.lock"));
+    write(&fixture.remote(), lock.strip_prefix(fixture.remote()).unwrap(), "");
+    let error = push(&workspace, &fixture.address(), &commit, BRANCH, &[]).unwrap_err();
+    assert!(matches!(error, PushError::Rejected { .. }) && !error.is_permanent(), "{error}");
+    fs::remove_file(lock).unwrap();
+    push(&workspace, &fixture.address(), &commit, BRANCH, &[]).unwrap();
+}
+
+#[test]
 fn branch_moves_from_what_an_earlier_attempt_pushed() {
     let fixture = Fixture::new();
     let (first, second) = (fixture.workspace(), fixture.workspace());

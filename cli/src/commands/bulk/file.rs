@@ -26,11 +26,18 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
 fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
     let mut tasks = Vec::new();
     for (place, value) in Deserializer::from_str(text).into_iter::<Value>().enumerate() {
-        let value = value.map_err(|error| UsageError(format!("task {}: no JSON: {error}", place + 1)))?;
-        let whole = value.as_object().filter(|object| object.len() == 1);
-        match (value.as_array(), whole.and_then(|object| object.get("tasks")).and_then(Value::as_array)) {
-            (Some(several), _) | (None, Some(several)) => tasks.extend_from_slice(several),
-            (None, None) => tasks.push(value),
+        match value.map_err(|error| UsageError(format!("task {}: no JSON: {error}", place + 1)))? {
+            Value::Array(several) => tasks.extend(several),
+            Value::Object(mut whole)
+                if whole.len() == 1 && whole.get("tasks").is_some_and(Value::is_array) =>
+            {
+                if let Some(Value::Array(several)) = whole.remove("tasks") {
+                    tasks.extend(several);
+                }
+            }
+            task @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                tasks.push(task);
+            }
         }
     }
     match tasks.iter().position(|task| !task.is_object()) {

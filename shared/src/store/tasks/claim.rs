@@ -27,13 +27,14 @@ impl Store {
         let ids: Vec<_> = tasks.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query!(
             r#"
-            WITH worker AS (
+            WITH worker AS MATERIALIZED (
                 SELECT id, labels FROM workers
                 WHERE id = $1 AND ended_at IS NULL AND NOT draining AND lease_expires_at > now()
                   AND coalesce(quarantined_until <= now(), true)
             ), candidate AS (
-                SELECT t.id FROM tasks t, worker
-                WHERE t.id = ANY($2) AND t.status = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
+                SELECT t.id FROM worker, unnest($2::uuid[]) AS asked (id) JOIN tasks t ON t.id = asked.id
+                -- As text, so that no plan goes through the index of queued tasks, which is as long as the backlog.
+                WHERE t.status::text = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
                   AND t.labels <@ worker.labels
                 ORDER BY t.id
                 FOR NO KEY UPDATE OF t SKIP LOCKED

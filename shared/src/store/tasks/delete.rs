@@ -77,6 +77,7 @@ impl Store {
             return Err(DeleteError::HasDependents(dependents));
         }
         edges_delete_in_txn(&mut txn, task).await?;
+        sqlx::query!("DELETE FROM attempts WHERE task_id = $1", task.uuid()).execute(&mut *txn).await?;
         sqlx::query!("DELETE FROM tasks WHERE id = $1", task.uuid()).execute(&mut *txn).await?;
         events_delete_in_txn(&mut txn, task, deleted.sequence).await?;
         txn.commit().await?;

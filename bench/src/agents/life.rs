@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 
-use crate::bench::Bench;
+use super::Bench;
 use crate::floors::Floor;
 use crate::report::Row;
 use crate::timeline::{Timeline, between};

@@ -10,12 +10,10 @@ use std::time::SystemTime;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::postgres::PgConnection;
 
-use super::{processes, servers};
-use crate::bench::Bench;
+use super::{Bench, processes, repository};
+use crate::floors::servers;
 use crate::progress::Phase;
-use crate::repository;
 use crate::samples::{Samples, rates};
-use crate::stack::Servers;
 
 /// Bare tasks in one half, in all lanes together.
 const TASKS: usize = 200;
@@ -26,13 +24,13 @@ const WARM_UP: usize = 2;
 const COMMITS: usize = 4;
 
 /// Measures how many bare tasks the machine does per second.
-pub(super) async fn run(bench: &Bench<'_>, servers: &Servers) -> anyhow::Result<Samples> {
+pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Samples> {
     let dir = tempfile::tempdir_in(bench.scratch.path())?;
-    let mut connection = servers.connect().await?;
+    let mut connection = bench.servers.connect().await?;
     servers::make_table(&mut connection).await?;
     let mut lanes = Vec::new();
     for number in 0..bench.options.concurrent() {
-        lanes.push(Lane::open(bench, servers, &dir.path().join(number.to_string())).await?);
+        lanes.push(Lane::open(bench, &dir.path().join(number.to_string())).await?);
     }
     let phase = bench.progress.phase("floor: bare tasks", TASKS);
     let per_lane = TASKS / lanes.len();
@@ -53,11 +51,11 @@ struct Lane {
 }
 
 impl Lane {
-    async fn open(bench: &Bench<'_>, servers: &Servers, dir: &Path) -> anyhow::Result<Self> {
+    async fn open(bench: &Bench<'_>, dir: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir(dir)?;
         let git_dir = dir.join("copy.git");
         repository::copy(&bench.repository, &git_dir).await?;
-        let mut lane = Self { git_dir, connection: servers.connect().await? };
+        let mut lane = Self { git_dir, connection: bench.servers.connect().await? };
         for _ in 0..WARM_UP {
             lane.bare_task().await?;
         }

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::repeat;
-use crate::bench::Bench;
-use crate::repository;
+use super::{Bench, repository};
+use crate::floors::repeat;
 use crate::samples::Samples;
 
 /// Samples of each, in one half.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use anyhow::bail;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::bench::Bench;
+use super::Bench;
 use crate::timeline::Timeline;
 
 /// How many rounds there are at least, and at most until each worker has had a task.

@@ -9,7 +9,7 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use makima_shared::domain::TaskId;
 
-use crate::bench::Bench;
+use super::Bench;
 use crate::floors::Floor;
 use crate::report::{Row, thousands};
 use crate::samples::{Samples, rate, rates};

@@ -6,8 +6,7 @@
 
 use std::time::SystemTime;
 
-use crate::agent_stamp;
-use crate::bench::Bench;
+use super::{Bench, agent_stamp};
 use crate::floors::Floor;
 use crate::report::Row;
 use crate::timeline::{Timeline, between};

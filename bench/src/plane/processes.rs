@@ -1,0 +1,88 @@
+//! What the kernel knows of processes: who their parent is, how much memory they hold, how much time they had.
+
+use std::fs::read_to_string;
+
+use anyhow::{Context, ensure};
+
+/// A clock tick of /proc, in seconds: a constant of Linux's interface, whatever the kernel's own is.
+const TICK_SECS: f64 = 0.01;
+
+/// A process, as /proc shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    parent: u32,
+    /// The program's name, cut to 15 bytes.
+    pub(super) name: String,
+    /// The time that it and those of its children that have ended had, in seconds.
+    pub(super) cpu_secs: f64,
+}
+
+impl Process {
+    fn parse(stat: &str) -> Option<Self> {
+        let (before, after) = stat.rsplit_once(')')?;
+        let (pid, name) = before.split_once(" (")?;
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        // Fields 14 to 17 of proc(5), counted behind the name from field 3.
+        let ticks: f64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<f64>().ok()).sum();
+        Some(Self {
+            pid: pid.parse().ok()?,
+            parent: fields.get(1)?.parse().ok()?,
+            name: name.to_owned(),
+            cpu_secs: ticks * TICK_SECS,
+        })
+    }
+
+    /// Returns the arguments, without the program.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let line = read_to_string(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.split('\0').skip(1).map(str::to_owned).collect()
+    }
+}
+
+/// Lists the processes below one, at any depth.
+pub(super) fn below(ancestor: u32) -> anyhow::Result<Vec<Process>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        if entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
+            // A process may end while one looks.
+            all.extend(read_to_string(entry.path().join("stat")).ok().as_deref().and_then(Process::parse));
+        }
+    }
+    let mut family = vec![ancestor];
+    let mut found = Vec::new();
+    while let Some(parent) = family.pop() {
+        for process in all.iter().filter(|process| process.parent == parent) {
+            family.push(process.pid);
+            found.push(process.clone());
+        }
+    }
+    ensure!(!found.is_empty(), "process {ancestor} has no children");
+    Ok(found)
+}
+
+/// Returns the memory that a process holds in RAM, in MiB, shared pages included.
+pub(super) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_hides_no_fields() {
+        let stat = "42 (a) b) S 7 42 42 0 -1 4194304 100 0 0 0 250 50 30 20 20 0 1 0 100 1000 10";
+        let process = Process::parse(stat).unwrap();
+        assert_eq!((process.pid, process.parent, &*process.name), (42, 7, "a) b"));
+        assert!((process.cpu_secs - 3.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn this_process_holds_memory() {
+        assert!(resident_mib(std::process::id()).unwrap() > 0.5);
+    }
+}
