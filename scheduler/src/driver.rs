@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, _proof: &LeaderProof, term: &Cancella
         periodically("run_schedules", sweep, Some(due.bell()), term, || run_schedules::run_once(
             context, &due
         )),
-        Box::pin(prune(context, term)),
+        prune(context, term),
     );
 }
 
@@ -88,8 +88,7 @@ async fn periodically<F>(
         // A run may be dropped anywhere: each of its statements stands for itself.
         let outcome = tokio::select! {
             () = term.cancelled() => return,
-            // Boxed, because the driver holds all of them side by side.
-            outcome = Box::pin(run_once()) => outcome,
+            outcome = run_once() => outcome,
         };
         metrics::histogram!(names::RECONCILE_SECONDS, "reconciler" => name)
             .record(begun.elapsed().as_secs_f64());
