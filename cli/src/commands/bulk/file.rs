@@ -35,7 +35,8 @@ fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
                     tasks.extend(several);
                 }
             }
-            task @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            task
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
                 tasks.push(task);
             }
         }

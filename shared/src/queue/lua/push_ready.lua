@@ -55,16 +55,19 @@ local function ring(labels, excluded)
   end
 end
 
-local joined, rung = {}, 0
+local has_exclusions = redis.call('EXISTS', excluded_key) == 1
+local lanes = {}
 for i = 2, #ARGV, 6 do
   local id, score, owner, weight, labels, excluded =
     ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
-  redis.call('ZADD', root .. ':lane:' .. owner .. ':' .. labels, score, id)
   if excluded ~= '' then redis.call('HSET', excluded_key, id, excluded)
-  else redis.call('HDEL', excluded_key, id) end
-  local lane = owner .. ':' .. labels
-  if not joined[lane] then
-    joined[lane] = true
+  elseif has_exclusions then redis.call('HDEL', excluded_key, id) end
+  local lane = root .. ':lane:' .. owner .. ':' .. labels
+  local entries = lanes[lane]
+  if entries then
+    entries[#entries + 1], entries[#entries + 2] = score, id
+  else
+    lanes[lane] = { score, id }
     redis.call('HSET', root .. ':weights:' .. labels, owner, weight)
     if not redis.call('ZSCORE', root .. ':owners:' .. labels, owner) then
       local known = redis.call('HMGET', root .. ':passes:' .. labels, owner, '')
@@ -73,6 +76,9 @@ for i = 2, #ARGV, 6 do
       redis.call('SADD', root .. ':label_sets', labels)
     end
   end
-  rung = rung + ring(labels, excluded)
 end
+for lane, entries in pairs(lanes) do redis.call('ZADD', lane, unpack(entries)) end
+
+local rung = 0
+for i = 2, #ARGV, 6 do rung = rung + ring(ARGV[i + 4], ARGV[i + 5]) end
 return rung
