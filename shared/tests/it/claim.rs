@@ -142,9 +142,9 @@ async fn a_cancel_that_waited_for_a_claim_ends_the_attempt_of_that_claim(pool: P
     let f = Fixture::new(pool).await;
     let (task, worker) = (f.submit(json!({})).await, f.worker().await);
     let mut gate = f.pool.begin().await.unwrap();
-    // The claim moves the task, then waits here with its reference to the worker.
-    let lock = sqlx::query("SELECT FROM workers WHERE id = $1 FOR UPDATE").bind(worker);
-    lock.execute(&mut *gate).await.unwrap();
+    // The claim moves the task, then waits here with the attempt that it enters: somebody else has that key for the moment.
+    let attempt = sqlx::query("INSERT INTO attempts (task_id, epoch, worker_id) VALUES ($1, 1, $2)");
+    attempt.bind(task).bind(worker).execute(&mut *gate).await.unwrap();
     let (ids, cancel) = ([task], Transition::cancelled());
     let claim = f.store.tasks_claim(worker, &ids);
     let cancel = async {
@@ -153,7 +153,7 @@ async fn a_cancel_that_waited_for_a_claim_ends_the_attempt_of_that_claim(pool: P
     };
     let open = async {
         until_waiting(&f.pool, 2).await;
-        gate.commit().await.unwrap();
+        gate.rollback().await.unwrap();
     };
     let (claimed, cancelled, ()) = tokio::join!(claim, cancel, open);
     let (claimed, cancelled) = (claimed.unwrap(), moved(cancelled.unwrap()));
