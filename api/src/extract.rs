@@ -316,7 +316,7 @@ mod tests {
             (r#"{"name":"a"}"#, 422, r#"field: "plan", problem: "is missing""#),
             (r#"{"name":"a","name":"b"}"#, 422, r#"field: "name", problem: "is given twice""#),
             (r#"{"name":7}"#, 422, r#"field: "name", problem: "cannot be taken"#),
-            (r#"{"dependsOn":["x"]}"#, 422, r#"field: "dependsOn[0]", problem"#),
+            (r#"{"dependsOn":[7]}"#, 422, r#"field: "dependsOn[0]", problem"#),
             (r#"{"agent":{"kind":"command","argv":["a"],"shell":1}}"#, 422, r#"field: "agent.shell""#),
             (r#"{"agent":{"kind":"robot"}}"#, 422, r#"field: "agent"#),
             (r#"{"agent":{"kind":"command"}}"#, 422, r#"field: "agent.argv", problem: "is missing""#),
