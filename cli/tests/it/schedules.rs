@@ -50,5 +50,6 @@ async fn a_schedule_made_by_the_client_runs_its_task_until_it_is_deleted() {
 
     assert_eq!(makima(&stack, &["schedules", "rm", short]).trim(), format!("{short} deleted"));
     assert_eq!(stack.get("/schedules").await["schedules"], serde_json::json!([]));
-    assert_eq!(stack.task(first).await["name"], "hello");
+    let task = stack.task(first).await;
+    assert_eq!(task["name"], "hello", "{task:#}");
 }
