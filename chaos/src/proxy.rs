@@ -1,7 +1,7 @@
 //! The way of one role to one server: a relay between unix sockets that can be blocked, shut, cut, and made to lose one
 //! answer.
 //!
-//! On a way to PostgreSQL a [`Watcher`] reads along, so that a fault hits exactly a write or its answer, and so that
+//! On a way to PostgreSQL a `Watcher` reads along, so that a fault hits exactly a write or its answer, and so that
 //! refused writes of fenced attempts are counted whatever the role itself says.
 
 mod frames;
