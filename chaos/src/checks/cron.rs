@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use makima_shared::domain::TaskStatus;
 
-use super::Findings;
-use crate::evidence::Evidence;
+use super::{Findings, fates};
+use crate::evidence::{Evidence, History};
 use crate::faults::Scope;
 use crate::load::crons::{self, CronRuns};
 
@@ -60,12 +60,12 @@ fn judge_runs(evidence: &Evidence, cron: &CronRuns, findings: &mut Findings) {
             format!("every {} s: {due} was dealt with {} ms late", cron.period_secs, late.num_milliseconds())
         });
         let task = run.task_id.and_then(|task| evidence.histories.get(&task));
-        findings.judge(task.is_some_and(|history| history.task.status == TaskStatus::Done), || {
-            let status = task.map(|history| history.task.status);
-            format!(
-                "every {} s: {due} was {} as {:?}, {status:?}",
-                cron.period_secs, run.outcome, run.task_id
-            )
+        let is_fine = |history: &History| {
+            history.task.status == TaskStatus::Done || fates::is_excused(evidence, history)
+        };
+        findings.judge(task.is_some_and(is_fine), || {
+            let end = task.map(|history| (history.task.status, &history.task.status_code));
+            format!("every {} s: {due} was {} as {:?}, {end:?}", cron.period_secs, run.outcome, run.task_id)
         });
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
 }
 
 /// Tells whether a good task failed for what is no fault of makima's: its parent failed, or the remote was away.
-fn is_excused(evidence: &Evidence, history: &History) -> bool {
+pub(super) fn is_excused(evidence: &Evidence, history: &History) -> bool {
     let ended = history.first(TaskStatus::Failed);
     let remote_was_away =
         || ended.is_some_and(|at| evidence.windows.any(at - FOUND_OUT, at, |scope| scope == Scope::Remote));
