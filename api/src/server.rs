@@ -27,8 +27,8 @@ use limits::Limits;
 
 /// How long requests under way may take once the end was asked for.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
-/// How long a request waits for a connection to PostgreSQL before it is answered with 503.
-const STORE_PATIENCE: Duration = Duration::from_millis(900);
+/// How long a request waits for a connection to PostgreSQL before it is answered with 503: longer than a busy disk stalls.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why the API could not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@
 //! from before the request was sent. A worker that is frozen or cut off so loses its agents first and its tasks after.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use tracing::{error, warn};
 
 use crate::process::{DeadManSwitches, boottime_ms};
 
+/// The part of the lease, as a divisor, after which a worker without tasks beats.
+const IDLE_DIVISOR: u32 = 2;
 /// The part of the lease, as a divisor, that lies between the end of the agents and the end of the lease.
 const MARGIN_DIVISOR: u32 = 5;
 
@@ -29,6 +32,8 @@ pub(crate) struct Lease {
     pub(crate) switches: Arc<DeadManSwitches>,
     /// The quarantine that the worker is in, as of its last beat.
     pub(crate) quarantine: Arc<watch::Sender<Option<Quarantine>>>,
+    /// The worker holds no task.
+    idle: Arc<AtomicBool>,
     /// Calls for a beat at once.
     call: Arc<Notify>,
     ended: CancellationToken,
@@ -49,6 +54,7 @@ impl Lease {
             lost: CancellationToken::new(),
             switches: DeadManSwitches::new(),
             quarantine: Arc::new(watch::Sender::new(None)),
+            idle: Arc::default(),
             call: Arc::default(),
             ended: CancellationToken::new(),
         };
@@ -62,6 +68,7 @@ impl Lease {
             database_url: config.database.url.clone(),
             switches: Arc::clone(&lease.switches),
             quarantine: Arc::clone(&lease.quarantine),
+            idle: Arc::clone(&lease.idle),
             call: Arc::clone(&lease.call),
         };
         let (lost, ended) = (lease.lost.clone(), lease.ended.clone());
@@ -80,6 +87,14 @@ impl Lease {
     pub(crate) fn beat_now(&self) {
         self.call.notify_one();
     }
+
+    /// Says whether the worker holds tasks. With none it beats less often: nobody waits for its death to be noticed, and
+    /// a large fleet at rest should cost little.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        if self.idle.swap(idle, Ordering::Relaxed) && !idle {
+            self.beat_now();
+        }
+    }
 }
 
 fn after(start_ms: u64, length: Duration) -> u64 {
@@ -94,6 +109,7 @@ struct Beat {
     database_url: String,
     switches: Arc<DeadManSwitches>,
     quarantine: Arc<watch::Sender<Option<Quarantine>>>,
+    idle: Arc<AtomicBool>,
     call: Arc<Notify>,
 }
 
@@ -111,17 +127,18 @@ impl Beat {
                 () = self.call.notified() => {}
                 () = sleep(pause) => {} // why: the beat
             }
+            let period = self.period();
             let asked_ms = boottime_ms();
             if asked_ms >= deadline_ms {
                 return warn!(worker.id = %self.worker, "the lease could not be renewed in time: stopping all agents");
             }
-            match self.renew(&store, deadline_ms - asked_ms).await {
+            match self.renew(&store, deadline_ms - asked_ms, period).await {
                 Some(Ok(Renewal::Held(quarantine))) => {
                     deadline_ms = after(asked_ms, self.usable);
                     self.switches.extend(deadline_ms);
                     self.quarantine
                         .send_if_modified(|known| std::mem::replace(known, quarantine.clone()) != quarantine);
-                    pause = self.period;
+                    pause = period;
                 }
                 Some(Ok(Renewal::Over)) => {
                     return warn!(worker.id = %self.worker, "the lease ran out, or was ended with the connection: stopping all agents");
@@ -142,8 +159,22 @@ impl Beat {
     }
 
     /// Asks once, for as long as a beat at most; `None` if no answer came.
-    async fn renew(&self, store: &Store, left_ms: u64) -> Option<Result<Renewal, StoreError>> {
+    async fn renew(
+        &self,
+        store: &Store,
+        left_ms: u64,
+        next: Duration,
+    ) -> Option<Result<Renewal, StoreError>> {
         let patience = self.period.min(Duration::from_millis(left_ms));
-        timeout(patience, store.worker_renew(self.worker, self.length)).await.ok()
+        timeout(patience, store.worker_renew(self.worker, self.length, next)).await.ok()
+    }
+
+    /// Returns how long it is to the next beat.
+    fn period(&self) -> Duration {
+        if self.idle.load(Ordering::Relaxed) {
+            self.period.max(self.length / IDLE_DIVISOR)
+        } else {
+            self.period
+        }
     }
 }

@@ -30,7 +30,7 @@ use claims::Claims;
 use tally::Tally;
 
 /// How long one wait for a message lasts, and so how long a lost bell can cost.
-const INBOX_PATIENCE: Duration = Duration::from_secs(2);
+const INBOX_PATIENCE: Duration = Duration::from_secs(4);
 /// How long PostgreSQL or Redis is left alone after it failed.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 

@@ -1,6 +1,7 @@
 //! What the kernel knows of processes: who their parent is, how much memory they hold, how much time they had.
 
 use std::fs::read_to_string;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 
@@ -16,6 +17,9 @@ pub(super) struct Process {
     pub(super) name: String,
     /// The time that it and those of its children that have ended had, in seconds.
     pub(super) cpu_secs: f64,
+    /// The part of it that was its ended children's.
+    children_secs: f64,
+    threads: usize,
 }
 
 impl Process {
@@ -23,13 +27,18 @@ impl Process {
         let (before, after) = stat.rsplit_once(')')?;
         let (pid, name) = before.split_once(" (")?;
         let fields: Vec<&str> = after.split_whitespace().collect();
-        // Fields 14 to 17 of proc(5), counted behind the name from field 3.
-        let ticks: f64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<f64>().ok()).sum();
+        // Fields 14 to 17 of proc(5), counted behind the name from field 3: its own time, and its children's.
+        let secs = |fields: &[&str]| {
+            fields.iter().filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() * TICK_SECS
+        };
+        let (own, children_secs) = (secs(fields.get(11..13)?), secs(fields.get(13..15)?));
         Some(Self {
             pid: pid.parse().ok()?,
             parent: fields.get(1)?.parse().ok()?,
             name: name.to_owned(),
-            cpu_secs: ticks * TICK_SECS,
+            cpu_secs: own + children_secs,
+            children_secs,
+            threads: fields.get(17)?.parse().ok()?,
         })
     }
 
@@ -42,7 +51,20 @@ impl Process {
 
 /// Looks at one process; none if there is no such one.
 pub(super) fn one(pid: u32) -> Option<Process> {
-    Process::parse(&read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    look(Path::new(&format!("/proc/{pid}")))
+}
+
+/// Looks at the process of a directory in /proc. Of a single thread the kernel tells the time to the nanosecond: a thousand
+/// connections that each work for a millisecond would not show in ticks.
+fn look(directory: &Path) -> Option<Process> {
+    let process = Process::parse(&read_to_string(directory.join("stat")).ok()?)?;
+    if process.threads > 1 {
+        return Some(process);
+    }
+    let schedstat = read_to_string(directory.join("schedstat")).unwrap_or_default();
+    let nanos = schedstat.split_whitespace().next().and_then(|nanos| nanos.parse::<f64>().ok());
+    let cpu_secs = nanos.map_or(process.cpu_secs, |nanos| nanos * 1e-9 + process.children_secs);
+    Some(Process { cpu_secs, ..process })
 }
 
 /// Lists the processes below one, at any depth.
@@ -51,7 +73,7 @@ pub(super) fn below(ancestor: u32) -> anyhow::Result<Vec<Process>> {
     for entry in std::fs::read_dir("/proc")?.flatten() {
         if entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
             // A process may end while one looks.
-            all.extend(read_to_string(entry.path().join("stat")).ok().as_deref().and_then(Process::parse));
+            all.extend(look(&entry.path()));
         }
     }
     let mut family = vec![ancestor];

@@ -19,6 +19,9 @@ pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError
     if settled.slots_wanted {
         context.signals.slots();
     }
+    if i64::try_from(settled.edges).is_ok_and(|edges| edges == EDGES) {
+        return Ok(Report { changed: settled.released.len(), more: true });
+    }
     let closed = context.store.parents_settled(&parents).await?;
     let closed = usize::try_from(closed).unwrap_or(usize::MAX);
     // Those that failed stay marked until `fail_blocked` has told their children.

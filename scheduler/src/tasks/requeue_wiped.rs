@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use tracing::warn;
 
-use super::requeue_lost;
+use super::requeue_lost::{self, Pace};
 use crate::Context;
 use crate::report::{ReconcileError, Report};
 
@@ -13,7 +13,7 @@ pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError
     }
     // The mark comes first: if Redis is wiped again meanwhile, it goes with the rest, and the next run starts afresh.
     context.queue.mark_filled().await?;
-    let report = requeue_lost::run_once(context, DateTime::UNIX_EPOCH, 0).await?;
+    let report = requeue_lost::run_once(context, DateTime::UNIX_EPOCH, 0, Pace::Full).await?;
     warn!(tasks = report.changed, "Redis knew no queue: filled it");
     Ok(report)
 }

@@ -45,7 +45,7 @@ async fn the_task_of_a_dead_worker_goes_to_another_one_long_before_the_lease_end
     assert_eq!(message, "worker w ended, or its connection broke and its beats stopped");
     let worker = f.store.worker_get(dead.id).await.unwrap().unwrap();
     assert!(!worker.alive && worker.lease_expires_at > attempts[0].ended_at.unwrap());
-    assert_eq!(f.store.worker_renew(dead.id, HOUR).await.unwrap(), Renewal::Over);
+    assert_eq!(f.store.worker_renew(dead.id, HOUR, HOUR).await.unwrap(), Renewal::Over);
     scheduler.stop().await;
 }
 
@@ -63,7 +63,7 @@ async fn neither_a_frozen_worker_nor_one_cut_off_from_redis_nor_one_that_never_w
     let cut_off = Worker::join(&f).await;
     f.store.worker_announce(cut_off.id, SHORT_BEAT).await.unwrap();
     let beats = async {
-        while f.store.worker_renew(cut_off.id, HOUR).await.unwrap() != Renewal::Over {
+        while f.store.worker_renew(cut_off.id, HOUR, HOUR).await.unwrap() != Renewal::Over {
             yield_now().await;
         }
         panic!("the worker that is cut off was ended");

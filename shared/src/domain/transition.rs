@@ -146,6 +146,9 @@ impl Transition {
     }
 
     /// The attempt failed or was lost: the task rests and is tried again, or gives up when its retries are spent.
+    ///
+    /// A first worker that dies says nothing against its task, which then goes on at once. From the second on the task may
+    /// be what kills them.
     #[must_use]
     pub fn attempt_failed(
         epoch: Epoch,
@@ -156,6 +159,8 @@ impl Transition {
     ) -> Self {
         let attempt_end = Some(AttemptEnd { outcome: failure.outcome, exit_code: failure.exit_code });
         let retries = !failure.permanent && retry_count < max_retries;
+        let is_first_loss = failure.outcome == AttemptOutcome::WorkerLost && retry_count == 0;
+        let rest = if is_first_loss { Duration::ZERO } else { policy.delay(retry_count) };
         let (name, to) =
             if retries { ("retried", TaskStatus::Pending) } else { ("gave_up", TaskStatus::Failed) };
         Self {
@@ -163,7 +168,7 @@ impl Transition {
             reason: Some(failure.reason),
             attempt_end,
             spends_retry: retries,
-            delay: retries.then(|| policy.delay(retry_count)),
+            delay: retries.then_some(rest),
             exclude: failure.exclude,
             ..Self::new(name, &TaskStatus::ACTIVE, to)
         }

@@ -14,12 +14,17 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{ConnectOptions, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction};
+use sqlx::{
+    ConnectOptions, Connection, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction,
+};
 use tokio::time::timeout;
 use url::Url;
 
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that was at rest for longer is tried before it is given out. It was tried when it was given back, and a
+/// round trip before every statement is a large part of a short one.
+const TRIED_AFTER: Duration = Duration::from_secs(1);
 /// The settings of a direct connection, which come with the connection.
 ///
 /// Every statement has an index to go by. A plan that was made while a table was small would read all of it, and is kept
@@ -53,7 +58,19 @@ impl Pool {
         } else {
             options.options(SETTINGS)
         };
-        let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > TRIED_AFTER {
+                        // One that fails here is closed, and another is given out.
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            });
         Ok(Self { connections: pool.connect_lazy_with(options), pooler })
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::workers::beat_millis;
 use super::{Store, StoreError};
 use crate::domain::WorkerId;
 
@@ -35,9 +36,9 @@ impl Store {
     /// PostgreSQL is away.
     pub async fn worker_announce(&self, id: WorkerId, beat: Duration) -> Result<(), StoreError> {
         sqlx::query!(
-            "UPDATE workers SET has_presence = true, beat_ms = $2 WHERE id = $1 AND ended_at IS NULL",
+            "UPDATE workers SET has_presence = true, beat_ms = greatest(beat_ms, $2) WHERE id = $1 AND ended_at IS NULL",
             id.uuid(),
-            i32::try_from(beat.as_millis()).unwrap_or(i32::MAX).max(1),
+            beat_millis(beat),
         )
         .execute(&self.pool)
         .await?;

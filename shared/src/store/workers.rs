@@ -40,19 +40,25 @@ impl Store {
         Ok(())
     }
 
-    /// Renews a lease.
+    /// Renews a lease, and says within which time the next renewal comes.
     ///
     /// # Errors
     /// PostgreSQL is away.
-    pub async fn worker_renew(&self, id: WorkerId, lease: Duration) -> Result<Renewal, StoreError> {
+    pub async fn worker_renew(
+        &self,
+        id: WorkerId,
+        lease: Duration,
+        beat: Duration,
+    ) -> Result<Renewal, StoreError> {
         let renewed = sqlx::query!(
             r#"
-            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2), renewed_at = now()
+            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2), renewed_at = now(), beat_ms = $3
             WHERE id = $1 AND ended_at IS NULL AND lease_expires_at > now()
             RETURNING CASE WHEN quarantined_until > now() THEN quarantined_until END AS until, quarantine_reason AS reason
             "#,
             id.uuid(),
             lease.as_secs_f64(),
+            beat_millis(beat),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -156,4 +162,9 @@ impl Store {
         .await?;
         Ok(workers)
     }
+}
+
+/// Returns the time between two renewals as it is stored.
+pub(super) fn beat_millis(beat: Duration) -> i32 {
+    i32::try_from(beat.as_millis()).unwrap_or(i32::MAX).max(1)
 }

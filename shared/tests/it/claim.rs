@@ -123,7 +123,7 @@ async fn a_claim_waits_for_no_lock_and_holds_no_renewal_up(pool: PgPool) {
     let mut claim = f.pool.begin().await.unwrap();
     let reference = sqlx::query("SELECT FROM workers WHERE id = $1 FOR KEY SHARE").bind(worker);
     reference.execute(&mut *claim).await.unwrap();
-    assert_eq!(f.store.worker_renew(worker, HOUR).await.unwrap(), Renewal::Held(None));
+    assert_eq!(f.store.worker_renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
     claim.rollback().await.unwrap();
 }
 

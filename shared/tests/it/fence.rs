@@ -134,5 +134,5 @@ async fn an_expired_lease_closes_no_epoch_before_the_task_is_taken_away(pool: Pg
     // Nobody else can have the task yet, so the late word is still the only one.
     f.output(attempt).await;
     let worker = f.task(attempt.task_id).await.worker_id.unwrap();
-    assert_eq!(f.store.worker_renew(worker, Duration::from_secs(9)).await.unwrap(), Renewal::Over);
+    assert_eq!(f.store.worker_renew(worker, Duration::from_secs(9), HOUR).await.unwrap(), Renewal::Over);
 }

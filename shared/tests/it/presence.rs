@@ -77,15 +77,15 @@ async fn only_an_announced_worker_whose_beat_is_overdue_is_ended(pool: PgPool) {
     let listed: Vec<_> = f.store.workers_beats().await.unwrap().iter().map(|beat| beat.id).collect();
     assert_eq!(listed, [silent, beating, unsuspected]);
     let suspects = [silent, beating, old_version, WorkerId::new()];
-    assert_eq!(f.store.worker_renew(beating, HOUR).await.unwrap(), Renewal::Held(None));
+    assert_eq!(f.store.worker_renew(beating, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
     assert_eq!(f.store.workers_end_silent(&suspects).await.unwrap(), [silent]);
     assert!(f.store.workers_end_silent(&suspects).await.unwrap().is_empty());
     assert_eq!(
-        f.store.worker_renew(silent, HOUR).await.unwrap(),
+        f.store.worker_renew(silent, HOUR, HOUR).await.unwrap(),
         Renewal::Over,
         "it learns of its end at its next beat"
     );
-    assert_eq!(f.store.worker_renew(unsuspected, HOUR).await.unwrap(), Renewal::Held(None));
+    assert_eq!(f.store.worker_renew(unsuspected, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
 }
 
 /// The last beat is so old that the renewal comes now before, now after the end.
@@ -98,7 +98,7 @@ async fn a_silent_worker_is_renewed_or_ended_but_never_both(pool: PgPool) {
         f.store.worker_announce(worker, Duration::from_millis(1)).await.unwrap();
         age(&f, worker, Duration::from_secs(1)).await;
         let suspects = [worker];
-        let (renew, end) = (f.store.worker_renew(worker, HOUR), f.store.workers_end_silent(&suspects));
+        let (renew, end) = (f.store.worker_renew(worker, HOUR, HOUR), f.store.workers_end_silent(&suspects));
         let (renewed, ended) =
             if round % 2 == 0 { tokio::join!(renew, end) } else { swapped(end, renew).await };
         let (renewed, ended) = (renewed.unwrap() != Renewal::Over, !ended.unwrap().is_empty());

@@ -60,7 +60,7 @@ async fn three_different_tasks_failed_within_ten_minutes_quarantine_their_worker
     assert_eq!(shown.quarantine_reason.as_deref(), Some(reason));
     let quarantine = f.store.worker_quarantine(bad).await.unwrap().unwrap();
     assert_eq!((Some(quarantine.until), quarantine.reason.as_str()), (shown.quarantined_until, reason));
-    assert_eq!(f.store.worker_renew(bad, HOUR).await.unwrap(), Renewal::Held(Some(quarantine)));
+    assert_eq!(f.store.worker_renew(bad, HOUR, HOUR).await.unwrap(), Renewal::Held(Some(quarantine)));
     assert_eq!(f.store.worker_quarantine(good).await.unwrap(), None);
 }
 
@@ -102,7 +102,7 @@ async fn failures_are_forgotten_and_a_quarantine_ends_by_itself(pool: PgPool) {
     fail_one(&f, worker).await;
     assert_eq!(f.store.workers_quarantine(Duration::from_secs(60)).await.unwrap().len(), 1);
     age(&f, 2).await;
-    assert_eq!(f.store.worker_renew(worker, HOUR).await.unwrap(), Renewal::Held(None));
+    assert_eq!(f.store.worker_renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
     let shown = f.store.worker_get(worker).await.unwrap().unwrap();
     assert_eq!((shown.quarantined_until, shown.quarantine_reason), (None, None));
     // What led to the last quarantine leads to no other.

@@ -15,10 +15,10 @@ async fn a_lease_is_renewed_until_it_ran_out_or_its_worker_ended(pool: PgPool) {
     let (live, gone, expired) =
         (f.worker().await, f.worker().await, f.worker_with_lease(Duration::ZERO).await);
     f.store.worker_end(gone).await.unwrap();
-    assert_eq!(f.store.worker_renew(live, HOUR).await.unwrap(), Renewal::Held(None));
-    assert_eq!(f.store.worker_renew(gone, HOUR).await.unwrap(), Renewal::Over);
-    assert_eq!(f.store.worker_renew(expired, HOUR).await.unwrap(), Renewal::Over);
-    assert_eq!(f.store.worker_renew(WorkerId::new(), HOUR).await.unwrap(), Renewal::Over);
+    assert_eq!(f.store.worker_renew(live, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
+    assert_eq!(f.store.worker_renew(gone, HOUR, HOUR).await.unwrap(), Renewal::Over);
+    assert_eq!(f.store.worker_renew(expired, HOUR, HOUR).await.unwrap(), Renewal::Over);
+    assert_eq!(f.store.worker_renew(WorkerId::new(), HOUR, HOUR).await.unwrap(), Renewal::Over);
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -40,7 +40,7 @@ async fn a_worker_is_renewed_or_ended_but_never_both(pool: PgPool) {
     for round in 0..300_u64 {
         let worker = f.worker_with_lease(Duration::from_micros(round % 30 * 50)).await;
         let (renewed, ended) =
-            tokio::join!(f.store.worker_renew(worker, HOUR), f.store.workers_end_expired());
+            tokio::join!(f.store.worker_renew(worker, HOUR, HOUR), f.store.workers_end_expired());
         let (renewed, ended) = (renewed.unwrap() != Renewal::Over, ended.unwrap().contains(&worker));
         assert!(!(renewed && ended), "round {round}");
         assert_eq!(f.store.worker_get(worker).await.unwrap().unwrap().alive, renewed);
@@ -61,7 +61,7 @@ async fn a_worker_shows_its_busy_slots_and_its_draining(pool: PgPool) {
     assert_eq!((row.slots, row.busy_slots, row.draining, row.alive), (2, 1, true, true));
     assert_eq!(f.store.tasks_of_worker(f.owner, worker).await.unwrap(), [attempt.task_id]);
     // Draining takes nothing new, but keeps what it has.
-    assert_eq!(f.store.worker_renew(worker, HOUR).await.unwrap(), Renewal::Held(None));
+    assert_eq!(f.store.worker_renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
     assert!(f.store.attempts_lost(10).await.unwrap().is_empty());
 }
 

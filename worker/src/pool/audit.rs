@@ -37,6 +37,7 @@ async fn run_once(life: &Life) -> Result<(), StoreError> {
     let unheard = {
         let mut claims = life.claims.lock().await;
         if claims.hold_nothing() {
+            life.lease.set_idle(true);
             return Ok(());
         }
         let held = answered(life.context.store.attempts_of_worker(life.id)).await?;

@@ -79,6 +79,7 @@ async fn free_slots(life: &Life) -> Vec<OwnedSemaphorePermit> {
 /// same.
 async fn claim(life: &Life, ids: &[TaskId], claims: &mut Claims) -> Vec<ClaimedTask> {
     claims.begun();
+    life.lease.set_idle(false);
     match answered(life.context.store.tasks_claim(life.id, ids)).await {
         Ok(claimed) => claimed,
         Err(error) => {

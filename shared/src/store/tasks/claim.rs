@@ -34,7 +34,8 @@ impl Store {
             ), candidate AS (
                 -- Each task by its key: a join might read the whole table, and the status as it is the index of queued tasks,
                 -- which is as long as the backlog.
-                SELECT held.id FROM worker, unnest($2::uuid[]) AS asked (id), LATERAL (
+                -- That the ids come out of a SELECT hides their number from the planner, which then keeps one plan for all.
+                SELECT held.id FROM worker, unnest((SELECT $2::uuid[])) AS asked (id), LATERAL (
                     SELECT t.id FROM tasks t
                     WHERE t.id = asked.id AND t.status::text = 'queued' AND worker.id <> ALL(t.excluded_worker_ids)
                       AND t.labels <@ worker.labels
