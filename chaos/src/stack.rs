@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use futures_util::future::join_all;
+use nix::unistd::Pid;
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -130,7 +131,7 @@ impl Stack {
 
     /// Returns the place of the scheduler that leads, as the schedulers' own logs tell.
     pub(crate) fn leader(&self) -> Option<usize> {
-        let leads = |role: &Role| role.pid().is_some() && says_that_it_leads(&role.log());
+        let leads = |role: &Role| role.pid().is_some_and(|pid| says_that_it_leads(&role.log(), pid));
         self.schedulers.iter().position(|scheduler| leads(&scheduler.role))
     }
 
@@ -150,8 +151,13 @@ impl Stack {
     }
 }
 
-/// The last of a scheduler's words about the lead, in the life that it lives now.
-fn says_that_it_leads(log: &str) -> bool {
+/// The last of a scheduler's words about the lead, in the life that it lives now. One that was started a moment ago has
+/// said nothing yet, and its log ends with the words of the life before.
+fn says_that_it_leads(log: &str, pid: Pid) -> bool {
+    let start = log.lines().rev().find(|line| line.contains(" starts role="));
+    if !start.is_some_and(|line| line.ends_with(&format!(" pid={pid}"))) {
+        return false;
+    }
     let last = log.lines().rev().find_map(|line| {
         let is_over = line.contains("no longer leading") || line.contains(" starts role=");
         let is_there = line.contains(" leading ");
@@ -174,8 +180,10 @@ mod tests {
         let started = "12:00 INFO starts role=\"scheduler\" pid=7\n";
         let leading = "12:01 INFO leading scheduler.id=1\n12:02 WARN the next one starts afresh\n";
         let over = "12:03 INFO no longer leading scheduler.id=1\n";
-        assert!(says_that_it_leads(&format!("{started}{leading}")));
-        assert!(!says_that_it_leads(&format!("{started}{leading}{over}")));
-        assert!(!says_that_it_leads(&format!("{started}{leading}{started}")));
+        let leads = |log: String| says_that_it_leads(&log, Pid::from_raw(7));
+        assert!(leads(format!("{started}{leading}")));
+        assert!(!leads(format!("{started}{leading}{over}")));
+        assert!(!leads(format!("{started}{leading}{started}")));
+        assert!(!says_that_it_leads(&format!("{started}{leading}"), Pid::from_raw(8)), "a life before this");
     }
 }
