@@ -135,6 +135,12 @@ pub struct WorkerConfig {
     pub agent_env: Vec<String>,
     /// Paths of this machine as repositories.
     pub allow_local_repositories: bool,
+    /// How much the copies of repositories may take, in bytes.
+    pub max_cache_bytes: u64,
+    /// How much of the disk must be free, in bytes.
+    pub min_free_bytes: u64,
+    /// How many workspaces stand ready.
+    pub ready_workspaces: u32,
     /// How long a failed task rests.
     pub retry: RetryPolicy,
 }
@@ -210,6 +216,9 @@ impl Config {
                 labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
                 allow_local_repositories,
+                max_cache_bytes: read.number("repositories.max_cache_bytes"),
+                min_free_bytes: read.number("worker.min_free_bytes"),
+                ready_workspaces: read.number("worker.ready_workspaces"),
                 retry,
             },
             metrics: MetricsConfig { listen: read.optional_address("metrics.listen") },

@@ -24,6 +24,7 @@ mod pool;
 mod presence;
 mod private_dir;
 pub mod process;
+mod ready;
 pub mod repository;
 mod roster;
 pub mod shim;
@@ -82,7 +83,10 @@ pub async fn run(
     queue: Queue,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    let repositories = Arc::new(repository::RepositoryCache::new(config.worker.data_dir.clone()));
+    let repositories = Arc::new(
+        repository::RepositoryCache::new(config.worker.data_dir.clone())
+            .limited_to(config.worker.max_cache_bytes),
+    );
     let context = Arc::new(Context { config, executable, store, queue, repositories, runner });
     while !shutdown.is_cancelled() {
         pool::live(&context, &shutdown).await?;

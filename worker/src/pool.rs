@@ -5,6 +5,7 @@ mod audit;
 mod claim;
 mod claims;
 mod quarantine;
+mod room;
 mod tally;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::lease::Lease;
 use crate::moves::{self, Moves};
 use crate::presence;
 use crate::process::boottime_ms;
+use crate::ready::Ready;
 use crate::roster::Roster;
 use crate::work_dir::WorkDir;
 use crate::{Context, WorkerError};
@@ -40,6 +42,8 @@ pub(crate) struct Life {
     pub(crate) id: WorkerId,
     pub(crate) lease: Lease,
     pub(crate) work_dir: WorkDir,
+    /// Workspaces that stand ready in it.
+    pub(crate) ready: Arc<Ready>,
     pub(crate) moves: Moves,
     /// Cancelled when the worker shall hand its tasks back.
     pub(crate) drain: CancellationToken,
@@ -65,7 +69,8 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
         let moves = moves::run(asked, &context.store, &context.queue, &over);
         let presence = presence::keep(&life, &over);
         let tally = tally::run(&life, &over);
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally);
+        let ready = life.ready.keep_up(&over);
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally, ready);
     };
     let work = async {
         tokio::select! {
@@ -123,6 +128,7 @@ async fn begin(
         context: Arc::clone(context),
         id,
         lease,
+        ready: Arc::new(Ready::new(work_dir.path().join("ready"), config.worker.ready_workspaces as usize)),
         work_dir,
         moves,
         drain: CancellationToken::new(),

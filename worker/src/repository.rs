@@ -2,17 +2,19 @@
 //!
 //! Invariants: a copy is changed only under its exclusive file lock, and its configuration is written anew before each
 //! use. Only the branches that tasks ask for are fetched, without tags or submodules. **Nothing ever deletes an object
-//! of a copy**: workspaces borrow its objects. Refs are named after the hash of the branch, so that branches whose names
+//! of a copy that is in use** ([`in_use`]): workspaces borrow its objects. Refs are named after the hash of the branch, so that branches whose names
 //! collide over time (`a`, later `a/b`) can live side by side.
 //!
 //! Repositories below the worker's own directory are refused ([`Remote`]): an agent could have made them.
 //!
-//! Left out: packing old copies anew, and removing copies that nobody uses.
+//! Left out: packing old copies anew.
 
 mod cache_dir;
+mod in_use;
 mod listing;
 mod local;
 mod remote;
+mod trim;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +25,15 @@ use crate::git::{Cancel, GitError};
 use cache_dir::CacheDir;
 use listing::{Asked, Tip};
 
+pub(crate) use in_use::CopyInUse;
 pub(crate) use listing::{branch_commit, classify};
 pub use remote::Remote;
+pub use trim::Trimmed;
 
 const NETWORK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const LISTING_DEADLINE: Duration = Duration::from_secs(60);
+/// How often it is looked whether the copies have become too large together.
+const TRIM_PERIOD: Duration = Duration::from_secs(60);
 /// How many finished fetches are remembered for those who waited for the lock.
 const REMEMBERED_FETCHES: usize = 1024;
 
@@ -125,6 +131,8 @@ struct FinishedFetch {
 pub struct RepositoryCache {
     data_dir: PathBuf,
     root: PathBuf,
+    limit_bytes: u64,
+    trimmed: Mutex<Option<Instant>>,
     finished: Mutex<HashMap<FetchKey, FinishedFetch>>,
 }
 
@@ -138,7 +146,19 @@ impl RepositoryCache {
     /// Uses the copies in `data_dir/cache`, which is made on first use. Several processes may share it.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
-        Self { root: data_dir.join("cache"), data_dir, finished: Mutex::default() }
+        Self {
+            root: data_dir.join("cache"),
+            data_dir,
+            limit_bytes: u64::MAX,
+            trimmed: Mutex::default(),
+            finished: Mutex::default(),
+        }
+    }
+
+    /// Keeps the copies within so many bytes, as far as nobody uses them.
+    #[must_use]
+    pub fn limited_to(self, limit_bytes: u64) -> Self {
+        Self { limit_bytes, ..self }
     }
 
     /// Takes an address to talk to, unless it leads into a worker's own directories.
@@ -164,6 +184,8 @@ impl RepositoryCache {
         }
         let began = Instant::now();
         let result = self.remote(url).and_then(|remote| fetch_locked(&cache, &remote, branch, cancel));
+        drop(cache);
+        self.keep_within_limit();
         if matches!(result, Err(RepositoryError::Cancelled)) {
             // Only this caller gave up.
             return result;
@@ -192,8 +214,11 @@ impl RepositoryCache {
     ) -> Result<PathBuf, RepositoryError> {
         let remote = self.remote(url)?;
         let git_dir = cache_dir::path(&self.root, url);
-        if cache_dir::has_commit(&git_dir, commit) {
-            return Ok(git_dir);
+        if git_dir.exists() {
+            let in_use = CopyInUse::of(&git_dir);
+            if in_use.is_ok() && cache_dir::has_commit(&git_dir, commit) {
+                return Ok(git_dir);
+            }
         }
         match self.fetch(url, branch, cancel) {
             // A branch that is gone may have left its commits behind.
@@ -205,6 +230,23 @@ impl RepositoryCache {
             fetch_by_id(&cache, &remote, commit, cancel)?;
         }
         Ok(git_dir)
+    }
+
+    /// Trims the copies, now and then.
+    fn keep_within_limit(&self) {
+        if self.limit_bytes == u64::MAX {
+            return;
+        }
+        {
+            let mut trimmed = self.trimmed.lock().unwrap_or_else(PoisonError::into_inner);
+            if trimmed.is_some_and(|last| last.elapsed() < TRIM_PERIOD) {
+                return;
+            }
+            *trimmed = Some(Instant::now());
+        }
+        if let Err(error) = self.trim(self.limit_bytes) {
+            tracing::warn!(%error, "copies of repositories cannot be removed");
+        }
     }
 
     fn finished(&self) -> MutexGuard<'_, HashMap<FetchKey, FinishedFetch>> {

@@ -38,11 +38,12 @@ mod snapshot;
 mod tree_reader;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use git2::{Oid, Repository};
 
 use crate::git::{Cancel, Git, GitError};
-use crate::repository::objects_dir;
+use crate::repository::{CopyInUse, objects_dir};
 
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
 pub use push::{PushError, Pushed, push};
@@ -72,7 +73,7 @@ pub enum WorkspaceError {
 }
 
 /// What a workspace begins from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base<'a> {
     /// The copy of the repository, as [`crate::repository::RepositoryCache`] returns it.
     pub cache_git_dir: &'a Path,
@@ -90,6 +91,7 @@ pub struct Workspace {
     root: PathBuf,
     base_commit: Oid,
     cancel: Cancel,
+    _copy: Arc<CopyInUse>,
 }
 
 impl Workspace {
@@ -99,7 +101,9 @@ impl Workspace {
     pub fn create(root: &Path, base: &Base<'_>, cancel: &Cancel) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
         let root = std::path::absolute(root).map_err(failed)?;
-        let workspace = Self { root, base_commit: Oid::from_str(base.commit)?, cancel: cancel.clone() };
+        let copy = Arc::new(CopyInUse::of(base.cache_git_dir).map_err(failed)?);
+        let base_commit = Oid::from_str(base.commit)?;
+        let workspace = Self { root, base_commit, cancel: cancel.clone(), _copy: copy };
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -108,9 +112,31 @@ impl Workspace {
         git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
         git_dir::create_for_host(&workspace.host_git(), &objects).map_err(failed)?;
         workspace.check_out(base.commit)?;
-        let (fresh, own) = (workspace.agent_git().join("index"), workspace.host_git().join("index"));
-        git_dir::copy_index(&fresh, &own).map_err(failed)?;
         git_dir::store_bytes_as_they_are(&workspace.host_git()).map_err(failed)?;
+        Ok(workspace)
+    }
+
+    /// Makes the workspace at `root` (what is there already is removed) out of `spare`, which no agent has had and which
+    /// was made on `had`, a base of the same copy. Where the bases are one this is the renaming of a directory; if not,
+    /// only the files are written that differ.
+    pub fn take_over(
+        spare: Self,
+        had: &Base<'_>,
+        root: &Path,
+        base: &Base<'_>,
+        cancel: &Cancel,
+    ) -> Result<Self, WorkspaceError> {
+        let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
+        let root = std::path::absolute(root).map_err(failed)?;
+        remove_directory(&root).map_err(failed)?;
+        std::fs::rename(&spare.root, &root).map_err(failed)?;
+        let base_commit = Oid::from_str(base.commit)?;
+        let workspace = Self { root, base_commit, cancel: cancel.clone(), _copy: spare._copy };
+        if had != base {
+            let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
+            git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
+            workspace.check_out(base.commit)?;
+        }
         Ok(workspace)
     }
 
@@ -160,14 +186,16 @@ impl Workspace {
     }
 
     /// Checks the base out through the agent's git directory, in which nobody but us has written yet.
-    fn check_out(&self, commit: &str) -> Result<(), GitError> {
+    fn check_out(&self, commit: &str) -> Result<(), WorkspaceError> {
+        let (fresh, own) = (self.agent_git().join("index"), self.host_git().join("index"));
         Git::local(&self.agent_git(), "read-tree")
             .cancelled_by(&self.cancel)
             .work_tree(&self.tree())
             .setting("checkout.workers=0")
             .args(["-m", "-u", commit])
-            .output()
-            .map(drop)
+            .output()?;
+        git_dir::copy_index(&fresh, &own)
+            .map_err(|source| WorkspaceError::Io { path: self.root.clone(), source })
     }
 
     /// Opens the git directory of the worker in process. It has no work tree: libgit2 must not know of one.

@@ -97,3 +97,16 @@ async fn a_worker_that_does_not_know_of_its_quarantine_learns_of_it_from_the_cla
     let end = stack.wait_for_end(&next).await;
     assert_eq!((&end["status"], end["epoch"].as_i64()), (&"done".into(), Some(1)), "{end:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_disk_is_nearly_full_takes_nothing_and_says_so() {
+    let options = Options { workers: 1, slots: 1, durable: false, programs: None };
+    // More than any disk has.
+    let stack = Stack::start_set(options, &["worker.min_free_bytes=1125899906842624"]).await;
+    let id = stack.submit(&stack.script("task", "echo x > x")).await;
+    until_it_says_so(&stack).await;
+    let worker = quarantined(&stack).await.unwrap();
+    assert!(worker["quarantineReason"].as_str().unwrap().contains("disk is nearly full"), "{worker:#}");
+    let task = stack.task(&id).await;
+    assert_eq!((&task["status"], task["epoch"].as_i64()), (&"queued".into(), Some(0)), "{task:#}");
+}

@@ -59,6 +59,13 @@ pub const SETTINGS: &[Setting] = &[
         "take paths of the worker's own machine as repositories",
     ),
     number(
+        "repositories.max_cache_bytes",
+        "21474836480",
+        (1 << 20, 1 << 50),
+        "1048576 to 1125899906842624 bytes",
+        "how much the worker's copies of repositories may take; those in use may take more",
+    ),
+    number(
         "scheduler.lease_ms",
         "3000",
         (300, 600_000),
@@ -120,6 +127,20 @@ pub const SETTINGS: &[Setting] = &[
         "what the worker offers to tasks that ask for it",
     ),
     text("worker.data_dir", "", "a directory", "where repository copies and workspaces lie"),
+    number(
+        "worker.min_free_bytes",
+        "1073741824",
+        (0, 1 << 50),
+        "0 to 1125899906842624 bytes",
+        "how much of the disk must be free for the worker to take tasks",
+    ),
+    number(
+        "worker.ready_workspaces",
+        "2",
+        (0, 64),
+        "a whole number from 0 to 64",
+        "how many workspaces stand ready before a task asks for one",
+    ),
     number(
         "worker.lease_ms",
         "10000",

@@ -97,6 +97,33 @@ impl Store {
         Ok(let_go)
     }
 
+    /// Puts a worker into quarantine for `length` at its own wish, and returns that; none if the worker has ended.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn worker_quarantine_itself(
+        &self,
+        id: WorkerId,
+        length: Duration,
+        reason: &str,
+    ) -> Result<Option<Quarantine>, StoreError> {
+        let quarantine = sqlx::query_as!(
+            Quarantine,
+            r#"
+            UPDATE workers SET
+                quarantined_at = now(), quarantined_until = now() + make_interval(secs => $2), quarantine_reason = $3
+            WHERE id = $1 AND ended_at IS NULL
+            RETURNING quarantined_until AS "until!", quarantine_reason AS "reason!"
+            "#,
+            id.uuid(),
+            length.as_secs_f64(),
+            reason,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(quarantine)
+    }
+
     /// Returns the quarantine that a worker is in.
     ///
     /// # Errors

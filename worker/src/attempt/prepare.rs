@@ -1,6 +1,5 @@
 //! Before the agent: the repository, the workspace, and the work of the attempt before.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use makima_shared::domain::{AttemptOutcome, EventKind, Failure, Reason, RepositoryUrl, StoredPatch};
@@ -10,8 +9,9 @@ use tracing::{info, warn};
 use super::threads::Threads;
 use super::{Attempt, End};
 use crate::git::Cancel;
+use crate::ready::Beginning;
 use crate::repository::{RepositoryCache, RepositoryError};
-use crate::workspace::{Base, PatchLimits, RestoreError, SavedPatch, Workspace, remove_directory, restore};
+use crate::workspace::{PatchLimits, RestoreError, SavedPatch, Workspace, remove_directory, restore};
 
 /// A workspace that is ready for its agent. Dropping it removes the workspace.
 #[derive(Debug)]
@@ -57,13 +57,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
     threads.guard(steps, interrupted).await
 }
 
-struct FetchedBase {
-    git_dir: PathBuf,
-    commit: String,
-    branch: Option<String>,
-}
-
-async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<FetchedBase, End> {
+async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<Beginning, End> {
     let task = attempt.task;
     let allow_local = attempt.context().config.worker.allow_local_repositories;
     if let Err(problem) = RepositoryUrl::parse(&task.repository_url, allow_local) {
@@ -103,35 +97,31 @@ fn fetch_base(
     branch: Option<String>,
     pinned: Option<String>,
     cancel: &Cancel,
-) -> Result<FetchedBase, RepositoryError> {
+) -> Result<Beginning, RepositoryError> {
+    let url = url.to_owned();
     match pinned {
         Some(commit) => {
-            let git_dir = repositories.fetch_commit(url, branch.as_deref(), &commit, cancel)?;
-            Ok(FetchedBase { git_dir, commit, branch })
+            let git_dir = repositories.fetch_commit(&url, branch.as_deref(), &commit, cancel)?;
+            Ok(Beginning { git_dir, commit, branch, url })
         }
         None => {
-            let fetched = repositories.fetch(url, branch.as_deref(), cancel)?;
-            Ok(FetchedBase {
+            let fetched = repositories.fetch(&url, branch.as_deref(), cancel)?;
+            Ok(Beginning {
                 git_dir: fetched.git_dir,
                 commit: fetched.base_commit,
                 branch: fetched.branch_name,
+                url,
             })
         }
     }
 }
 
-async fn create(attempt: &Attempt<'_>, threads: &Threads, base: FetchedBase) -> Result<Prepared, End> {
+async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) -> Result<Prepared, End> {
     let root = attempt.life.work_dir.path().join(format!("{}-{}", attempt.task.id, attempt.task.epoch));
-    let url = attempt.task.repository_url.clone();
     let cancel = threads.cancel().clone();
+    let ready = Arc::clone(&attempt.life.ready);
     let making = threads.run(move || {
-        let base = Base {
-            cache_git_dir: &base.git_dir,
-            commit: &base.commit,
-            branch_name: base.branch.as_deref(),
-            url: Some(&url),
-        };
-        let created = Workspace::create(&root, &base, &cancel);
+        let created = ready.workspace(&beginning, &root, &cancel);
         if created.is_err() {
             // What of it was made; the worker's next life removes it if this does not.
             let _ = remove_directory(&root);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::RepositoryError;
+use super::in_use::CopyInUse;
 use crate::git::Cancel;
 use crate::private_dir::create_private;
 
@@ -30,6 +31,7 @@ pub(super) struct CacheError {
 /// A copy that this process alone may change for as long as the value lives.
 pub(super) struct CacheDir {
     git_dir: PathBuf,
+    _in_use: CopyInUse,
     _lock: File,
 }
 
@@ -42,9 +44,8 @@ impl CacheDir {
             move |source| CacheError { path, source }
         };
         create_private(root).map_err(failed(root))?;
-        let lock_path = git_dir.with_extension("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(failed(&lock_path))?;
+        let lock_path = lock_path(&git_dir);
+        let lock = open_lock(&lock_path).map_err(failed(&lock_path))?;
         let mut pause = LOCK_PAUSES.0;
         loop {
             match lock.try_lock() {
@@ -57,7 +58,18 @@ impl CacheDir {
             pause = (pause * 2).min(LOCK_PAUSES.1);
         }
         prepare(&git_dir).map_err(failed(&git_dir))?;
-        Ok(Self { git_dir, _lock: lock })
+        let in_use = CopyInUse::of(&git_dir).map_err(failed(&git_dir))?;
+        Ok(Self { git_dir, _in_use: in_use, _lock: lock })
+    }
+
+    /// Takes the lock of the copy at `git_dir` as it stands; none if somebody has it.
+    pub(super) fn try_lock(git_dir: &Path) -> std::io::Result<Option<File>> {
+        let lock = open_lock(&lock_path(git_dir))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     pub(super) fn git_dir(&self) -> &Path {
@@ -69,6 +81,14 @@ impl CacheDir {
         let id = std::fs::read_to_string(self.git_dir.join(reference)).ok()?;
         Some(id.trim().to_owned())
     }
+}
+
+fn lock_path(git_dir: &Path) -> PathBuf {
+    git_dir.with_extension("lock")
+}
+
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(path)
 }
 
 /// Returns where the copy of `url` is, whether it exists or not.

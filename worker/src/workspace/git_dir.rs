@@ -40,15 +40,12 @@ pub(super) fn create_for_agent(git_dir: &Path, objects: &Path, base: &Base<'_>) 
         None => format!("{}\n", base.commit),
     };
     create(git_dir, objects, &head, &agent_config(branch, base.url))?;
+    let mut references = "# pack-refs with: peeled fully-peeled sorted \n".to_owned();
     if let Some(name) = branch {
         let commit = base.commit;
-        let references = format!(
-            "# pack-refs with: peeled fully-peeled sorted \n\
-             {commit} refs/heads/{name}\n{commit} refs/remotes/origin/{name}\n"
-        );
-        fs::write(git_dir.join("packed-refs"), references)?;
+        references += &format!("{commit} refs/heads/{name}\n{commit} refs/remotes/origin/{name}\n");
     }
-    Ok(())
+    fs::write(git_dir.join("packed-refs"), references)
 }
 
 /// Makes the worker's git directory.
