@@ -9,7 +9,7 @@ mod bare_tasks;
 mod latency;
 mod life;
 mod processes;
-mod repository;
+pub(crate) mod repository;
 mod throughput;
 mod warm_up;
 

@@ -28,6 +28,14 @@ pub(crate) enum Floor {
     Commit,
     /// `git worktree add --detach` of the repository of the tasks.
     WorktreeAdd,
+    /// A second `git status` in a fresh worktree.
+    GitStatus,
+    /// 25 changed files as a compressed patch: `git add -A` with a second index, `git write-tree`, `git diff --binary | gzip`.
+    GitSnapshot,
+    /// `git apply --binary` of that patch in another worktree.
+    GitApply,
+    /// An agent's run of which no checkpoint is taken.
+    AgentAlone,
     /// Fork and exec of `true`, and the wait for its end.
     Spawn,
     /// What a task takes at least, without makima, as many at once as the workers have slots.
@@ -42,12 +50,16 @@ pub(crate) enum Floor {
 
 impl Floor {
     /// Each of them, in the order of the report.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::HttpRequest,
         Self::RedisRoundTrip,
         Self::RedisWake,
         Self::Commit,
         Self::WorktreeAdd,
+        Self::GitStatus,
+        Self::GitSnapshot,
+        Self::GitApply,
+        Self::AgentAlone,
         Self::Spawn,
         Self::BareTasks,
         Self::SqlTasks,
@@ -66,6 +78,10 @@ impl Floor {
             Self::RedisWake => "Redis push that wakes a blocked client",
             Self::Commit => "PostgreSQL commit (one row)",
             Self::WorktreeAdd => "git worktree add",
+            Self::GitStatus => "git status, the second",
+            Self::GitSnapshot => "git add, write-tree, diff | gzip (25 files)",
+            Self::GitApply => "git apply (25 files)",
+            Self::AgentAlone => "an agent's run without checkpoints",
             Self::Spawn => "fork and exec (true)",
             Self::BareTasks => "bare tasks, one per slot at once",
             Self::SqlTasks => "S: tasks by plain SQL, 500 at once",
@@ -82,6 +98,10 @@ impl Floor {
             Self::RedisWake => "wake",
             Self::Commit => "commit",
             Self::WorktreeAdd => "worktree",
+            Self::GitStatus => "status",
+            Self::GitSnapshot => "add + diff",
+            Self::GitApply => "apply",
+            Self::AgentAlone => "without",
             Self::Spawn => "exec",
             Self::BareTasks => "bare tasks",
             Self::SqlTasks => "S",
@@ -98,6 +118,10 @@ impl Floor {
             | Self::RedisWake
             | Self::Commit
             | Self::WorktreeAdd
+            | Self::GitStatus
+            | Self::GitSnapshot
+            | Self::GitApply
+            | Self::AgentAlone
             | Self::Spawn
             | Self::SqlRelease
             | Self::ClaimOfFew => Unit::Millis,

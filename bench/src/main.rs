@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!  scratch ▶ stack (`makima up`) ▶ plane: each measurement between its floors ─┐
-//!         └▶ stack (`makima up`) ▶ agents: floors ▶ measurements ▶ floors ─────┴▶ report
+//!         ├▶ stack (`makima up`) ▶ agents: floors ▶ measurements ▶ floors ─────┼▶ report
+//!         └▶ stack (`makima up`) ▶ workspaces beside git's own commands ───────┘
 //! ```
 //!
 //! One file per measurement, each a function to rows of the [`Report`]; to add a row, add such a file and call it in
-//! `plane.rs` or `agents.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
+//! `plane.rs`, `agents.rs` or `workspaces.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
 //! ends, and what it writes it removes, Ctrl-C included.
 //!
 //! Left out on purpose: judging. The figures are printed; whether they are good enough is for people to say.
@@ -23,6 +24,7 @@ mod samples;
 mod scratch;
 mod stack;
 mod timeline;
+mod workspaces;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -91,13 +93,15 @@ async fn measure(
 ) -> anyhow::Result<Report> {
     let progress = Progress::new();
     let (mut parts, mut machine) = (Vec::new(), None);
-    for part in [Parts::Plane, Parts::Agents] {
+    for part in [Parts::Plane, Parts::Agents, Parts::Workspaces, Parts::LargeWorkspaces] {
         if !part.names().iter().any(|name| options.wants(name)) {
             continue;
         }
         parts.push(match part {
             Parts::Plane => plane::measure(options, scratch, &progress, running).await?,
             Parts::Agents => agents::measure(options, scratch, &progress, running).await?,
+            Parts::Workspaces => workspaces::measure(options, scratch, &progress, running).await?,
+            Parts::LargeWorkspaces => workspaces::measure_large(options, scratch, &progress, running).await?,
         });
         if let Some(stack) = running {
             machine = Some(machine::describe(scratch.path(), &stack.servers()?).await?);
@@ -111,6 +115,8 @@ async fn measure(
 enum Parts {
     Plane,
     Agents,
+    Workspaces,
+    LargeWorkspaces,
 }
 
 impl Parts {
@@ -118,6 +124,8 @@ impl Parts {
         match self {
             Self::Plane => &plane::NAMES,
             Self::Agents => &agents::NAMES,
+            Self::Workspaces => &workspaces::NAMES,
+            Self::LargeWorkspaces => &workspaces::LARGE_NAMES,
         }
     }
 }
