@@ -65,6 +65,7 @@ impl Lease {
             length,
             usable,
             period: config.worker.beat,
+            idle_period: longest_beat(config),
             database_url: config.database.url.clone(),
             switches: Arc::clone(&lease.switches),
             quarantine: Arc::clone(&lease.quarantine),
@@ -97,6 +98,11 @@ impl Lease {
     }
 }
 
+/// Returns the longest time between two beats, which is that of a worker without tasks.
+pub(crate) fn longest_beat(config: &Config) -> Duration {
+    config.worker.beat.max(config.worker.lease / IDLE_DIVISOR)
+}
+
 fn after(start_ms: u64, length: Duration) -> u64 {
     start_ms.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
 }
@@ -106,6 +112,7 @@ struct Beat {
     length: Duration,
     usable: Duration,
     period: Duration,
+    idle_period: Duration,
     database_url: String,
     switches: Arc<DeadManSwitches>,
     quarantine: Arc<watch::Sender<Option<Quarantine>>>,
@@ -171,10 +178,6 @@ impl Beat {
 
     /// Returns how long it is to the next beat.
     fn period(&self) -> Duration {
-        if self.idle.load(Ordering::Relaxed) {
-            self.period.max(self.length / IDLE_DIVISOR)
-        } else {
-            self.period
-        }
+        if self.idle.load(Ordering::Relaxed) { self.idle_period } else { self.period }
     }
 }

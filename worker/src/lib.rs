@@ -17,6 +17,7 @@ mod attempt;
 mod checkpoint;
 pub mod git;
 mod hints;
+mod kept;
 mod lease;
 mod moves;
 pub mod output;
@@ -89,7 +90,8 @@ pub async fn run(
     );
     let context = Arc::new(Context { config, executable, store, queue, repositories, runner });
     while !shutdown.is_cancelled() {
-        pool::live(&context, &shutdown).await?;
+        // Boxed, because it holds every part of a life.
+        Box::pin(pool::live(&context, &shutdown)).await?;
     }
     Ok(())
 }

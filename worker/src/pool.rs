@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::kept::{self, Kept};
 use crate::lease::Lease;
 use crate::moves::{self, Moves};
 use crate::presence;
@@ -42,6 +43,8 @@ pub(crate) struct Life {
     pub(crate) id: WorkerId,
     pub(crate) lease: Lease,
     pub(crate) work_dir: WorkDir,
+    /// Workspaces of an earlier life in it.
+    pub(crate) kept: Kept,
     /// Workspaces that stand ready in it.
     pub(crate) ready: Arc<Ready>,
     pub(crate) moves: Moves,
@@ -69,8 +72,8 @@ pub(crate) async fn live(context: &Arc<Context>, shutdown: &CancellationToken) -
         let moves = moves::run(asked, &context.store, &context.queue, &over);
         let presence = presence::keep(&life, &over);
         let tally = tally::run(&life, &over);
-        let ready = life.ready.keep_up(&over);
-        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally, ready);
+        let workspaces = async { tokio::join!(life.ready.keep_up(&over), kept::weed(&life, &over)) };
+        tokio::join!(read_inbox(&life, &over), audit::run(&life, &over), moves, presence, tally, workspaces);
     };
     let work = async {
         tokio::select! {
@@ -128,6 +131,7 @@ async fn begin(
         context: Arc::clone(context),
         id,
         lease,
+        kept: Kept::of(&work_dir.kept()),
         ready: Arc::new(Ready::new(work_dir.path().join("ready"), config.worker.ready_workspaces as usize)),
         work_dir,
         moves,

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::lease::longest_beat;
 use crate::pool::Life;
 
 /// How long Redis is left alone after it failed, doubled up to the longest.
@@ -49,7 +50,8 @@ async fn open(life: &Life) -> Presence {
 
 /// Tells the store that the sign of life stands. If that fails the next one is announced, and the lease has to do till then.
 async fn announce(life: &Life) -> bool {
-    let told = answered(life.context.store.worker_announce(life.id, life.context.config.worker.beat)).await;
+    let told =
+        answered(life.context.store.worker_announce(life.id, longest_beat(&life.context.config))).await;
     if let Err(error) = &told {
         debug!(error = error as &dyn std::error::Error, "the sign of life is not announced");
     }

@@ -198,9 +198,10 @@ impl RepositoryCache {
         result
     }
 
-    /// Tells whether the copy of `url` on this machine has `commit`.
-    pub fn has_commit(&self, url: &str, commit: &str) -> bool {
-        cache_dir::has_commit(&cache_dir::path(&self.root, url), commit)
+    /// Returns the copy of `url` on this machine, if it has `commit`.
+    pub fn copy_with(&self, url: &str, commit: &str) -> Option<PathBuf> {
+        let git_dir = cache_dir::path(&self.root, url);
+        cache_dir::has_commit(&git_dir, commit).then_some(git_dir)
     }
 
     /// Makes sure that this machine has `commit`, on which an earlier attempt based its work, and returns the copy that

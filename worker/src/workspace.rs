@@ -140,6 +140,29 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// Takes up, at `root`, a workspace that an earlier life of the worker left at `place` when it was killed: an agent has
+    /// worked in it, and may have left it in any state. It borrows from the copy at `cache_git_dir`, or is of no use.
+    pub fn take_up(
+        place: &Path,
+        root: &Path,
+        cache_git_dir: &Path,
+        base_commit: &str,
+        cancel: &Cancel,
+    ) -> Result<Self, WorkspaceError> {
+        let failed = |source| WorkspaceError::Io { path: place.to_owned(), source };
+        let copy = Arc::new(CopyInUse::of(cache_git_dir).map_err(failed)?);
+        let root = std::path::absolute(root).map_err(failed)?;
+        remove_directory(&root).map_err(failed)?;
+        std::fs::rename(place, &root).map_err(failed)?;
+        let base_commit = Oid::from_str(base_commit)?;
+        let workspace = Self { root, base_commit, cancel: cancel.clone(), _copy: copy };
+        let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
+        git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
+        remove_directory(&workspace.tmp()).map_err(failed)?;
+        std::fs::create_dir_all(workspace.tmp()).map_err(failed)?;
+        Ok(workspace)
+    }
+
     /// Returns the same workspace, whose git processes end when `cancel` is cancelled.
     #[must_use]
     pub fn cancelled_by(&self, cancel: &Cancel) -> Self {

@@ -36,6 +36,39 @@ async fn another_worker_goes_on_from_the_last_checkpoint_of_one_that_was_killed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_comes_back_goes_on_in_the_workspace_that_it_left() {
+    let stack = Stack::start(1, 1).await;
+    let (begun, gate) = (stack.shared("begun"), stack.shared("gate"));
+    nix::unistd::mkfifo(&begun, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    let script = format!(
+        "echo $MAKIMA_EPOCH >> epochs.txt; echo $MAKIMA_EPOCH >> ~/epochs.txt; cp ~/epochs.txt home.txt; \
+         echo > '{}'; while [ ! -e '{}' ]; do sleep 0.05; done",
+        begun.display(),
+        gate.display()
+    );
+    let mut body = stack.script("come back", &script);
+    body["checkpointIntervalSecs"] = 86_400.into();
+    let id = stack.submit(&body).await;
+    let heard = begun.clone();
+    tokio::task::spawn_blocking(move || std::fs::read(heard).unwrap()).await.unwrap();
+
+    let (_, pid) = stack.worker_of(&id).await;
+    kill(pid, Signal::SIGKILL).unwrap();
+    stack.wait_for_status(&id, 2, "running").await;
+    std::fs::write(&gate, "").unwrap();
+    tokio::task::spawn_blocking(move || std::fs::read(begun).unwrap()).await.unwrap();
+
+    let end = stack.wait_for_end(&id).await;
+    assert_eq!((&end["status"], end["retryCount"].as_i64()), (&"done".into(), Some(1)), "{end:#}");
+    let branch = end["resultBranch"].as_str().unwrap();
+    assert_eq!(stack.repository.file(branch, "epochs.txt"), "1\n2\n", "no checkpoint had it");
+    assert_eq!(stack.repository.file(branch, "home.txt"), "1\n2\n", "the agent's home is there again");
+    let notices = stack.events(&id).await.into_iter().filter(|event| event["kind"] == "notice");
+    let codes: Vec<_> = notices.map(|notice| notice["data"]["code"].to_string()).collect();
+    assert!(codes.iter().any(|code| code.contains("WORKSPACE_TAKEN_UP")), "{codes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_kills_every_worker_it_meets_gives_up() {
     let stack = Stack::start(2, 1).await;
     // The worker is the parent of the shim, which is the parent of the agent.

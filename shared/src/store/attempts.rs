@@ -100,6 +100,45 @@ impl Store {
         Ok(Fenced::from_option((noted.rows_affected() == 1).then_some(())))
     }
 
+    /// Returns those of the given attempts after which nobody has had their task yet, and whose task may still go on from
+    /// where they stopped.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempts_unfinished(&self, asked: &[OpenAttempt]) -> Result<Vec<OpenAttempt>, StoreError> {
+        let (tasks, epochs): (Vec<_>, Vec<_>) =
+            asked.iter().map(|attempt| (attempt.task_id.uuid(), attempt.epoch.number())).unzip();
+        let unfinished = sqlx::query_as!(
+            OpenAttempt,
+            r#"
+            SELECT t.id AS "task_id: TaskId", t.epoch AS "epoch: Epoch"
+            FROM unnest($1::uuid[], $2::bigint[]) AS a (task_id, epoch) JOIN tasks t ON t.id = a.task_id
+            WHERE t.epoch = a.epoch AND t.epoch > t.resumes_after_epoch
+              AND t.status NOT IN ('done', 'merged', 'failed', 'cancelled')
+            "#,
+            &tasks,
+            &epochs,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(unfinished)
+    }
+
+    /// Tells whether the task of an attempt may go on from what an earlier attempt left.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempt_may_resume(&self, task: TaskId, from: Epoch) -> Result<bool, StoreError> {
+        let may = sqlx::query_scalar!(
+            r#"SELECT resumes_after_epoch < $2 AS "may!" FROM tasks WHERE id = $1"#,
+            task.uuid(),
+            from.number(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(may.unwrap_or(false))
+    }
+
     /// Notes the commit that an attempt is about to push, and returns the commits that the task's attempts noted before:
     /// only those may be replaced on the remote.
     ///

@@ -36,7 +36,7 @@ impl Store {
     /// PostgreSQL is away.
     pub async fn worker_announce(&self, id: WorkerId, beat: Duration) -> Result<(), StoreError> {
         sqlx::query!(
-            "UPDATE workers SET has_presence = true, beat_ms = greatest(beat_ms, $2) WHERE id = $1 AND ended_at IS NULL",
+            "UPDATE workers SET has_presence = true, beat_ms = $2 WHERE id = $1 AND ended_at IS NULL",
             id.uuid(),
             beat_millis(beat),
         )

@@ -1,5 +1,7 @@
 //! Before the agent: the repository, the workspace, and the work of the attempt before.
 
+mod take_up;
+
 use std::sync::Arc;
 
 use makima_shared::domain::{AttemptOutcome, EventKind, Failure, Reason, RepositoryUrl, StoredPatch};
@@ -9,6 +11,7 @@ use tracing::{info, warn};
 use super::threads::Threads;
 use super::{Attempt, End};
 use crate::git::Cancel;
+use crate::kept;
 use crate::ready::Beginning;
 use crate::repository::{RepositoryCache, RepositoryError};
 use crate::workspace::{PatchLimits, RestoreError, SavedPatch, Workspace, remove_directory, restore};
@@ -43,6 +46,9 @@ impl Drop for Prepared {
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
     let threads = Threads::default();
     let steps = async {
+        if let Some(prepared) = take_up::run(attempt, &threads).await? {
+            return Ok(prepared);
+        }
         let base = fetch(attempt, &threads).await?;
         let prepared = create(attempt, &threads, base).await?;
         resume(attempt, &threads, prepared).await
@@ -117,7 +123,7 @@ fn fetch_base(
 }
 
 async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) -> Result<Prepared, End> {
-    let root = attempt.life.work_dir.path().join(format!("{}-{}", attempt.task.id, attempt.task.epoch));
+    let root = attempt.life.work_dir.path().join(kept::name(attempt.task.id, attempt.task.epoch));
     let cancel = threads.cancel().clone();
     let ready = Arc::clone(&attempt.life.ready);
     let making = threads.run(move || {

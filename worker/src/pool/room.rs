@@ -38,9 +38,10 @@ pub(super) async fn is_enough(life: &Arc<Life>) -> bool {
     false
 }
 
-/// Gives up what can be had again: workspaces that stand ready, copies that nobody uses.
+/// Gives up what can be had again: workspaces that wait for a task, copies that nobody uses.
 fn spare(life: &Life) {
     life.ready.clear();
+    life.kept.clear();
     if let Err(error) = life.context.repositories.trim(0) {
         warn!(%error, "copies of repositories cannot be removed");
     }

@@ -1,7 +1,7 @@
 //! Makes the two git directories of a workspace, file by file: no templates, no hooks, no process.
 
 use std::fs::{self, File};
-use std::io::Result;
+use std::io::{Error, Result};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -94,13 +94,33 @@ pub(super) fn reset_host_config(git_dir: &Path) -> Result<()> {
     fs::write(file, HOST_CONFIG)
 }
 
+/// Brings the git directory of a worker that was killed back into order: locks that nobody holds any more go, and it must
+/// borrow from `objects` and nothing else.
+pub(super) fn mend_host(git_dir: &Path, objects: &Path) -> Result<()> {
+    let borrowed = fs::read(git_dir.join("objects/info/alternates"))?;
+    if borrowed != alternates(objects) {
+        return Err(Error::other("the workspace borrows from another copy"));
+    }
+    for entry in fs::read_dir(git_dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            fs::remove_file(path)?;
+        }
+    }
+    store_bytes_as_they_are(git_dir)
+}
+
+fn alternates(objects: &Path) -> Vec<u8> {
+    let mut line = objects.as_os_str().as_encoded_bytes().to_vec();
+    line.push(b'\n');
+    line
+}
+
 fn create(git_dir: &Path, objects: &Path, head: &str, config: &str) -> Result<()> {
     for directory in ["objects/info", "objects/pack", "refs/heads"] {
         fs::create_dir_all(git_dir.join(directory))?;
     }
-    let mut alternates = objects.as_os_str().as_encoded_bytes().to_vec();
-    alternates.push(b'\n');
-    fs::write(git_dir.join("objects/info/alternates"), alternates)?;
+    fs::write(git_dir.join("objects/info/alternates"), alternates(objects))?;
     fs::write(git_dir.join("config"), config)?;
     fs::write(git_dir.join("HEAD"), head)
 }
