@@ -16,6 +16,7 @@ mod agent;
 mod attempt;
 mod checkpoint;
 pub mod git;
+pub mod github;
 mod hints;
 mod lease;
 mod moves;
@@ -64,6 +65,7 @@ struct Context {
     store: Store,
     queue: Queue,
     repositories: Arc<repository::RepositoryCache>,
+    github: github::GitHub,
     runner: Box<dyn Runner>,
 }
 
@@ -83,7 +85,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
     let repositories = Arc::new(repository::RepositoryCache::new(config.worker.data_dir.clone()));
-    let context = Arc::new(Context { config, executable, store, queue, repositories, runner });
+    let github = github::GitHub::of_environment(&config.worker.github_api_url);
+    let context = Arc::new(Context { config, executable, store, queue, repositories, github, runner });
     while !shutdown.is_cancelled() {
         pool::live(&context, &shutdown).await?;
     }

@@ -4,7 +4,7 @@
 //! Where a task is done it also settles the edges to the tasks that wait for it, and releases those that now wait for
 //! nothing. A wide fan-out is left to the scheduler: see `settle.rs`, which does the same in batches.
 //!
-//! A task whose completion alone was to be repeated has ended well before. What would fail it makes it `done` again: it keeps
+//! A task whose completion alone is left to be done has an agent that has ended well. What would fail it makes it `done` again: it keeps
 //! its result, and its completion says what went wrong.
 
 use std::collections::HashMap;
@@ -175,7 +175,8 @@ impl Store {
                     completion_error = CASE WHEN h.keeps_result THEN h.code || ': ' || h.message
                         ELSE h.completion_error END,
                     completion = CASE
-                        WHEN h.keeps_result THEN t.completion || jsonb_build_object('status', 'failed', 'conflicts', '{}'::text[],
+                        WHEN h.keeps_result THEN coalesce(t.completion, '{}') || jsonb_build_object(
+                            'status', 'failed', 'canRetry', true, 'conflicts', '{}'::text[],
                             'error', jsonb_build_object('code', h.code, 'message', h.message))
                         WHEN h.to_status = 'done' THEN h.completion
                         ELSE t.completion END,
