@@ -53,10 +53,16 @@ pub enum PullRequestError {
         /// What it said.
         reason: String,
     },
-    /// The server gave no answer, or none that can be used.
-    #[error("the server gave no usable answer: {reason}")]
+    /// The server gave no answer.
+    #[error("the server gave no answer: {reason}")]
     Unavailable {
         /// What went wrong.
+        reason: String,
+    },
+    /// The server's answer cannot be used.
+    #[error("the server's answer cannot be used: {reason}")]
+    Unusable {
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -71,6 +77,7 @@ impl PullRequestError {
             Self::NotOnGitHub { .. } => "NOT_ON_GITHUB",
             Self::Refused { .. } => "PULL_REQUEST_REFUSED",
             Self::Unavailable { .. } => "GITHUB_UNAVAILABLE",
+            Self::Unusable { .. } => "GITHUB_ANSWER_UNUSABLE",
         }
     }
 }
@@ -226,7 +233,8 @@ impl Connection {
             let (outcome, asked) = match sent.await {
                 Ok(answer) if !answer.may_pass() => return Ok((answer.status, answer.body)),
                 Ok(answer) => (Err(refusal(answer.status, &answer.body)), answer.retry_after),
-                Err(error) => (Err(error), None),
+                Err(error @ PullRequestError::Unavailable { .. }) => (Err(error), None),
+                Err(error) => return Err(error),
             };
             let Some(pause) = pauses.next() else { return outcome };
             // A server that wants to be left alone for longer is asked again by a retry of the completion.
@@ -263,7 +271,7 @@ async fn take(mut response: Response) -> Result<Answer, PullRequestError> {
     while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
             let reason = format!("it is longer than {MAX_ANSWER_BYTES} bytes");
-            return Err(PullRequestError::Unavailable { reason });
+            return Err(PullRequestError::Unusable { reason });
         }
         body.extend_from_slice(&chunk);
     }
@@ -271,7 +279,7 @@ async fn take(mut response: Response) -> Result<Answer, PullRequestError> {
 }
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, PullRequestError> {
-    serde_json::from_slice(answer).map_err(|error| PullRequestError::Unavailable {
+    serde_json::from_slice(answer).map_err(|error| PullRequestError::Unusable {
         reason: format!("it is not what was asked for: {error}"),
     })
 }
@@ -285,7 +293,7 @@ fn link(opened: Opened) -> Result<String, PullRequestError> {
     if is_sane {
         Ok(url)
     } else {
-        Err(PullRequestError::Unavailable { reason: "it names no address".to_owned() })
+        Err(PullRequestError::Unusable { reason: "it names no address".to_owned() })
     }
 }
 
