@@ -50,7 +50,8 @@ async fn conflict(stage: &Stage) -> TaskId {
             }),
             can_retry: true,
             ..Completion::default()
-        },
+        }
+        .into(),
         ..TaskResult::default()
     };
     let applied = stage.store.task_transition(task, &Transition::completed(epoch, result)).await.unwrap();
@@ -75,6 +76,7 @@ async fn a_conflict_is_shown_and_the_completion_repeated_by_a_worker_that_is_run
     );
 
     let worker = stage.worker("w").await;
+    assert_eq!(stage.queue.ready_claim(worker, &[], 1).await.unwrap(), [task], "the hint of its submission");
     assert!(stage.queue.ready_claim(worker, &[], 1).await.unwrap().is_empty());
     let answer = retry(&stage, task).await;
     assert_eq!((answer.status.as_u16(), answer.json()["status"].as_str()), (202, Some("queued")));

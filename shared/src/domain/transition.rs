@@ -91,7 +91,7 @@ pub struct TaskResult {
     /// What went wrong with the completion action. It does not make the task fail: the work is in its last checkpoint.
     pub completion_error: Option<String>,
     /// The same and more, as the API tells it.
-    pub completion: Completion,
+    pub completion: Box<Completion>,
 }
 
 /// One named move of a task. Made by its constructors alone.
@@ -139,7 +139,7 @@ impl Transition {
     #[must_use]
     pub fn completed(epoch: Epoch, mut result: TaskResult) -> Self {
         result.completion_error = result.completion_error.map(storable);
-        result.completion = result.completion.storable();
+        *result.completion = std::mem::take(&mut *result.completion).storable();
         Self {
             epoch: Some(epoch),
             attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Completed, exit_code: Some(0) }),

@@ -24,7 +24,8 @@ fn conflict(can_retry: bool) -> TaskResult {
             error: Some(error),
             can_retry,
             ..Completion::default()
-        },
+        }
+        .into(),
     }
 }
 
@@ -61,7 +62,7 @@ async fn the_next_attempt_has_the_work_of_the_run_before_and_only_delivers_it(po
     ended(&f, task, conflict(true)).await;
     f.release().await;
     let row = f.task(task).await;
-    assert_eq!(row.completion, Some(conflict(true).completion));
+    assert_eq!(row.completion, Some(*conflict(true).completion));
     let told = f.history(task).await.pop().unwrap().data;
     assert_eq!(told["completion"]["conflicts"], json!(["src/lib.rs"]));
 
@@ -71,7 +72,7 @@ async fn the_next_attempt_has_the_work_of_the_run_before_and_only_delivers_it(po
         (row.status, row.finished_at, row.base_commit),
         (TaskStatus::Queued, None, Some("e".repeat(40)))
     );
-    assert_eq!(row.completion, Some(conflict(true).completion), "it stays until there is another");
+    assert_eq!(row.completion, Some(*conflict(true).completion), "it stays until there is another");
     assert_eq!(f.status(child).await, TaskStatus::Queued, "what depends on the task goes on");
     let claimed = f.store.tasks_claim(f.worker().await, &[task]).await.unwrap().remove(0);
     assert!(claimed.completion_only);
@@ -80,7 +81,7 @@ async fn the_next_attempt_has_the_work_of_the_run_before_and_only_delivers_it(po
         Some(1)
     );
     let completion = Completion { status: CompletionStatus::Merged, ..Completion::default() };
-    let merged = TaskResult { completion: completion.clone(), ..TaskResult::default() };
+    let merged = TaskResult { completion: completion.clone().into(), ..TaskResult::default() };
     f.apply(task, &Transition::completed(claimed.epoch, merged)).await;
     let row = f.task(task).await;
     assert_eq!(

@@ -78,7 +78,7 @@ async fn completed_ends_the_task_with_its_result(pool: PgPool) {
         commit: Some("d".repeat(40)),
         branch: Some("makima/x".to_owned()),
         completion_error: Some("the remote is down".to_owned()),
-        completion: Completion { status: CompletionStatus::Pushed, ..Completion::default() },
+        completion: Completion { status: CompletionStatus::Pushed, ..Completion::default() }.into(),
     };
     f.apply(attempt.task_id, &Transition::completed(attempt.epoch, result)).await;
     let row = f.task(attempt.task_id).await;

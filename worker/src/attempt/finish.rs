@@ -91,7 +91,7 @@ impl Delivery<'_> {
             commit: completion.commit.clone().or_else(|| Some(self.commit.clone())),
             branch: completion.branch.clone(),
             completion_error: completion.error.as_ref().map(line),
-            completion,
+            completion: Box::new(completion),
         }
     }
 }
