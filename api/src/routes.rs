@@ -34,6 +34,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::show::show, tasks::change::change, tasks::delete::delete))
         .routes(routes!(tasks::start::start))
         .routes(routes!(tasks::stop::stop))
+        .routes(routes!(tasks::retry_completion::retry_completion))
         .routes(routes!(tasks::events::events))
         .routes(routes!(tasks::output::output))
         .routes(routes!(tasks::stream::stream))

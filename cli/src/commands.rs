@@ -10,6 +10,7 @@ mod keys;
 mod logs;
 mod migrate;
 mod owners;
+mod retry_completion;
 mod rm;
 mod run;
 mod scheduler;
@@ -63,6 +64,8 @@ enum Command {
     Stop(stop::StopArgs),
     /// Start tasks at once, or again after their end
     Start(start::StartArgs),
+    /// Push, merge or offer the result of tasks again, where that went wrong
+    RetryCompletion(retry_completion::RetryCompletionArgs),
     /// Change what may still change about a task
     Edit(edit::EditArgs),
     /// Delete tasks with all that belongs to them
@@ -126,6 +129,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Wait(args) => on_one_thread(wait::run(args)),
         Command::Stop(args) => on_one_thread(stop::run(args)),
         Command::Start(args) => on_one_thread(start::run(args)),
+        Command::RetryCompletion(args) => on_one_thread(retry_completion::run(args)),
         Command::Edit(args) => on_one_thread(edit::run(args)),
         Command::Rm(args) => on_one_thread(rm::run(args)),
         Command::Owners(args) => on_one_thread(owners::run(args)),

@@ -17,6 +17,9 @@ pub use source::{ConfigError, ConfigSource, Problem};
 
 use crate::domain::{RetryPolicy, SubmissionPolicy};
 
+/// Variables of a worker's environment that hold the token for pull requests, the first one first. No agent gets them.
+pub const GITHUB_TOKEN_VARIABLES: [&str; 2] = ["MAKIMA_GITHUB_TOKEN", "GITHUB_TOKEN"];
+
 /// Everything that a role may be told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -143,6 +146,19 @@ pub struct WorkerConfig {
     pub ready_workspaces: u32,
     /// How long a failed task rests.
     pub retry: RetryPolicy,
+    /// Who results and merges are committed as.
+    pub commit_author: CommitAuthor,
+    /// Where pull requests are opened.
+    pub github_api_url: String,
+}
+
+/// Who results and merges are committed as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitAuthor {
+    /// Name.
+    pub name: String,
+    /// Mail address.
+    pub email: String,
 }
 
 /// For the roles that serve nothing else over HTTP.
@@ -220,6 +236,11 @@ impl Config {
                 min_free_bytes: read.number("worker.min_free_bytes"),
                 ready_workspaces: read.number("worker.ready_workspaces"),
                 retry,
+                commit_author: CommitAuthor {
+                    name: read.text("commit.author_name"),
+                    email: read.text("commit.author_email"),
+                },
+                github_api_url: read.text("github.api_url"),
             },
             metrics: MetricsConfig { listen: read.optional_address("metrics.listen") },
             log: LogConfig { format: read.log_format("log.format"), filter: read.text("log.filter") },
@@ -233,6 +254,17 @@ impl Config {
             config.scheduler.sweep * 3 <= config.scheduler.lease,
             "scheduler.sweep_ms",
             "at most a third of scheduler.lease_ms",
+        );
+        read.require(
+            !config.worker.agent_env.iter().any(|name| GITHUB_TOKEN_VARIABLES.contains(&name.as_str())),
+            "worker.agent_env",
+            "no variable that holds the token for pull requests",
+        );
+        let github = &config.worker.github_api_url;
+        read.require(
+            ["https://", "http://"].iter().any(|scheme| github.starts_with(scheme)),
+            "github.api_url",
+            "an https:// or http:// URL",
         );
         read.finish(config)
     }

@@ -41,8 +41,8 @@ pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
 pub use silence::WorkerBeat;
 pub use tasks::{
     AcceptedTask, Applied, AppliedAll, ChangeError, DeleteError, DeletedTask, LostAttempt, Move, Moved,
-    Promoted, ReadyTask, Settled, StartOutcome, SubmitError, Submitted, TaskFilter, TaskNews, TaskPage,
-    WaitingFacts,
+    Promoted, ReadyTask, RetryCompletionOutcome, Settled, StartOutcome, SubmitError, Submitted, TaskFilter,
+    TaskNews, TaskPage, WaitingFacts,
 };
 pub use workers::Renewal;
 

@@ -28,6 +28,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
+use prepare::Prepared;
+
 use crate::Context;
 use crate::pool::Life;
 use crate::process::AgentEnd;
@@ -184,16 +186,25 @@ async fn carry_out(attempt: &Attempt<'_>) -> End {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };
-    let end = match run_agent::run(attempt, &prepared).await {
-        Ok(outcome) => match judge(attempt, &outcome.agent_end) {
-            Ok(()) => finish::run(attempt, &prepared, outcome.is_saved).await,
-            Err(failure) => End::Failed(failure),
-        },
-        Err(end) => end,
+    let end = if attempt.task.completion_only {
+        // The agent has ended well in an attempt before, and its work is what was restored.
+        finish::run(attempt, &prepared, true).await
+    } else {
+        run_and_finish(attempt, &prepared).await
     };
     // The workspace goes before the end is told, so that a task that has ended leaves nothing behind.
     prepared.remove().await;
     end
+}
+
+async fn run_and_finish(attempt: &Attempt<'_>, prepared: &Prepared) -> End {
+    match run_agent::run(attempt, prepared).await {
+        Ok(outcome) => match judge(attempt, &outcome.agent_end) {
+            Ok(()) => finish::run(attempt, prepared, outcome.is_saved).await,
+            Err(failure) => End::Failed(failure),
+        },
+        Err(end) => end,
+    }
 }
 
 /// Tells a good end of an agent from a bad one.

@@ -16,6 +16,7 @@ mod agent;
 mod attempt;
 mod checkpoint;
 pub mod git;
+pub mod github;
 mod hints;
 mod kept;
 mod lease;
@@ -66,6 +67,7 @@ struct Context {
     store: Store,
     queue: Queue,
     repositories: Arc<repository::RepositoryCache>,
+    github: github::GitHub,
     runner: Box<dyn Runner>,
 }
 
@@ -88,7 +90,8 @@ pub async fn run(
         repository::RepositoryCache::new(config.worker.data_dir.clone())
             .limited_to(config.worker.max_cache_bytes),
     );
-    let context = Arc::new(Context { config, executable, store, queue, repositories, runner });
+    let github = github::GitHub::of_environment(&config.worker.github_api_url);
+    let context = Arc::new(Context { config, executable, store, queue, repositories, github, runner });
     while !shutdown.is_cancelled() {
         // Boxed, because it holds every part of a life.
         Box::pin(pool::live(&context, &shutdown)).await?;

@@ -28,6 +28,7 @@
 mod agent_repository;
 mod git_dir;
 mod ignore_rules;
+mod merge;
 mod patch;
 mod patch_scan;
 mod push;
@@ -45,6 +46,7 @@ use git2::{Oid, Repository};
 use crate::git::{Cancel, Git, GitError};
 use crate::repository::{CopyInUse, objects_dir};
 
+pub use merge::{MergeRequest, Merged, merge, push_merge};
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
 pub use push::{PushError, Pushed, push};
 pub use remove::remove_directory;

@@ -1,4 +1,4 @@
-//! Tasks: submitted, listed, shown, changed, started, stopped, deleted and followed.
+//! Tasks: submitted, listed, shown, changed, started, stopped, delivered again, deleted and followed.
 
 pub(super) mod bulk;
 pub(super) mod change;
@@ -6,6 +6,7 @@ pub(super) mod delete;
 pub(super) mod events;
 pub(super) mod list;
 pub(super) mod output;
+pub(super) mod retry_completion;
 pub(super) mod show;
 pub(super) mod start;
 pub(super) mod stop;

@@ -20,6 +20,7 @@ mod health;
 mod isolation;
 mod outage;
 mod overview;
+mod retry_completion;
 mod schedules;
 mod service;
 mod stage;

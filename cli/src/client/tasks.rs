@@ -177,6 +177,12 @@ impl Client {
         self.json(self.request(Method::POST, &["mesh", "tasks", &task.to_string(), "start"], &[])).await
     }
 
+    /// Has the completion action of a task repeated.
+    pub(crate) async fn retry_completion(&self, task: TaskId) -> Result<Value, ClientError> {
+        let id = task.to_string();
+        self.json(self.request(Method::POST, &["mesh", "tasks", &id, "retry-completion"], &[])).await
+    }
+
     /// Changes a task, and returns it as the API tells it.
     pub(crate) async fn change(&self, task: TaskId, changes: &TaskChanges) -> Result<Value, ClientError> {
         let request = self.request(Method::PUT, &["mesh", "tasks", &task.to_string()], &[]);

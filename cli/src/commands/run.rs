@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use makima_shared::domain::{Agent, CompletionAction, Task, TaskId, TaskSubmission, is_hidden};
+use makima_shared::domain::{
+    Agent, CompletionAction, MergeStrategy, Task, TaskId, TaskSubmission, is_hidden,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -98,6 +100,18 @@ struct TaskWords {
     #[arg(long)]
     no_push: bool,
 
+    /// Merge the result into the base branch; push it to a branch of its own only where that has conflicts
+    #[arg(long, conflicts_with_all = ["no_push", "pull_request"])]
+    merge: bool,
+
+    /// Like --merge, but as one commit
+    #[arg(long, conflicts_with_all = ["no_push", "pull_request"])]
+    squash: bool,
+
+    /// Open a pull request for the result on GitHub
+    #[arg(long = "pr", conflicts_with = "no_push")]
+    pull_request: bool,
+
     /// A task that must be done before this one. May be repeated
     #[arg(long, value_name = "ID")]
     after: Vec<String>,
@@ -165,8 +179,11 @@ async fn show(client: &Client, answer: Value, json: bool) -> anyhow::Result<Exit
             let commit: String = one_line(&commit).chars().take(12).collect();
             writeln!(io::stderr(), "-- result: {} at {commit}", one_line(&branch))?;
         }
+        if let Some(url) = task.completion.and_then(|completion| completion.pull_request_url) {
+            writeln!(io::stderr(), "-- pull request: {}", one_line(&url))?;
+        }
         if let Some(problem) = task.completion_error {
-            writeln!(io::stderr(), "-- the result is not pushed: {}", one_line(&problem))?;
+            writeln!(io::stderr(), "-- the result is not delivered: {}", one_line(&problem))?;
         }
     }
     Ok(watch::exit_code([end]))
@@ -203,7 +220,13 @@ impl TaskWords {
             timeout_secs: self.timeout,
             checkpoint_interval_secs: self.checkpoint_interval,
             env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
-            completion_action: if self.no_push { CompletionAction::None } else { CompletionAction::Push },
+            completion_action: match (self.no_push, self.merge || self.squash, self.pull_request) {
+                (true, _, _) => CompletionAction::None,
+                (_, true, _) => CompletionAction::Merge,
+                (_, _, true) => CompletionAction::Pr,
+                (false, false, false) => CompletionAction::Push,
+            },
+            merge_strategy: if self.squash { MergeStrategy::Squash } else { MergeStrategy::Merge },
             ..TaskSubmission::new(name, plan, repository(&repo)?, Agent::Command { argv })
         })
     }

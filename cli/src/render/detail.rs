@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 use console::style;
-use makima_shared::domain::{Agent, Attempt, AttemptOutcome, Checkpoint, DependencyState, Task, TaskSummary};
+use makima_shared::domain::{
+    Agent, Attempt, AttemptOutcome, Checkpoint, Completion, CompletionStatus, DependencyState, Task,
+    TaskSummary,
+};
 
 use super::lists::lines_changed;
 use super::table::{Column, table};
@@ -101,10 +104,32 @@ fn result(fields: &mut Fields, task: &Task, checkpoint: Option<&Checkpoint>, now
         task.result_branch.as_deref().map(|branch| style(one_line(branch)).green().to_string()),
     );
     fields.add("commit", task.result_commit.as_deref().map(one_line));
+    completion(fields, task.completion.as_ref());
     fields.add(
-        "not pushed",
+        "undelivered",
         task.completion_error.as_deref().map(|words| style(one_line(words)).red().to_string()),
     );
+}
+
+/// Says how the result was delivered.
+fn completion(fields: &mut Fields, completion: Option<&Completion>) {
+    let Some(completion) = completion else { return };
+    let bad = |words: &str| {
+        let retry = if completion.can_retry { "; `makima retry-completion` tries again" } else { "" };
+        style(format!("{words}{retry}")).red().to_string()
+    };
+    let status = match completion.status {
+        CompletionStatus::None => None,
+        CompletionStatus::Pushed => Some(style("pushed").green().to_string()),
+        CompletionStatus::Merged => Some(style("merged").green().to_string()),
+        CompletionStatus::PrOpened => Some(style("pull request opened").green().to_string()),
+        CompletionStatus::Conflict => Some(bad("conflict")),
+        CompletionStatus::Failed => Some(bad("failed")),
+    };
+    fields.add("completion", status);
+    fields.add("pr", completion.pull_request_url.as_deref().map(one_line));
+    let files = completion.conflicts.iter().map(|file| one_line(file)).collect::<Vec<_>>();
+    fields.add("conflicts", (!files.is_empty()).then(|| files.join(", ")));
 }
 
 fn dependency_line(parent: &DependencyState) -> String {

@@ -44,6 +44,8 @@ pub(crate) struct Stack {
     options: Options,
     /// Settings of this stack's own, over those of all.
     settings: Vec<&'static str>,
+    /// What its processes find in their environment besides.
+    environment: Vec<(String, String)>,
     directory: TempDir,
     pub(crate) repository: Repository,
     up: Option<Child>,
@@ -64,22 +66,34 @@ impl Stack {
 
     /// Starts everything as told and with settings of its own, and waits until it is ready.
     pub(crate) async fn start_set(options: Options, settings: &[&'static str]) -> Self {
+        let mut stack = Self::prepared(options);
+        stack.settings = settings.to_vec();
+        stack.up().await;
+        stack
+    }
+
+    /// Makes what a stack needs, and starts nothing.
+    pub(crate) fn prepared(options: Options) -> Self {
         install_tls();
         let directory = tempfile::tempdir().unwrap();
         // As root the servers run as another user, who has to get in.
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let repository = Repository::make(directory.path());
-        let mut stack = Self {
+        Self {
             options,
-            settings: settings.to_vec(),
+            settings: Vec::new(),
+            environment: Vec::new(),
             directory,
             repository,
             up: None,
             http: reqwest::Client::new(),
             url: String::new(),
-        };
-        stack.up().await;
-        stack
+        }
+    }
+
+    /// Puts a variable into the environment of everything that is started from now on.
+    pub(crate) fn set_env(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Starts `makima up` on the stack's directory, and waits until it says that it is ready.
@@ -104,6 +118,7 @@ impl Stack {
                 None => command.env_remove(variable),
             };
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(programs) = &self.options.programs {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", programs.display()));

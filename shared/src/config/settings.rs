@@ -183,6 +183,19 @@ pub const SETTINGS: &[Setting] = &[
         "the largest patch that is stored, compressed",
     ),
     number("checkpoint.keep_days", "7", (1, 3650), "1 to 3650 days", "how long patches are kept"),
+    text("commit.author_name", "makima", "a name", "who results and merges are committed as"),
+    text(
+        "commit.author_email",
+        "makima@localhost",
+        "a mail address",
+        "the address of who results are committed as",
+    ),
+    text(
+        "github.api_url",
+        "https://api.github.com",
+        "an https:// or http:// URL",
+        "where pull requests are opened; the token is in MAKIMA_GITHUB_TOKEN or GITHUB_TOKEN of the worker",
+    ),
     text(
         "metrics.listen",
         "",

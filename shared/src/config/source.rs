@@ -250,7 +250,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, GITHUB_TOKEN_VARIABLES};
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -319,6 +319,15 @@ mod tests {
         let source = ConfigSource::default().flag("worker.beat_ms", Some(10_000));
         let error = Config::load(&source).unwrap_err().to_string();
         assert!(error.contains("worker.beat_ms: expected at most a third of worker.lease_ms"), "{error}");
+    }
+
+    #[test]
+    fn no_agent_gets_the_token_for_pull_requests() {
+        for name in GITHUB_TOKEN_VARIABLES {
+            let source = ConfigSource::default().flag("worker.agent_env", Some(format!("PATH {name}")));
+            let error = Config::load(&source).unwrap_err().to_string();
+            assert!(error.contains("worker.agent_env: expected no variable that holds the token"), "{error}");
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::labels::{MAX_LABELS, is_label, sorted_labels};
-use super::{Agent, BranchName, CompletionAction, ContractId, Dependency, RepositoryUrl, TaskId, is_hidden};
+use super::{
+    Agent, BranchName, CompletionAction, ContractId, Dependency, MergeStrategy, RepositoryUrl, TaskId,
+    is_hidden,
+};
 
 /// The body of a submission. Unknown fields are refused.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -75,6 +78,9 @@ pub struct TaskSubmission {
     /// What becomes of the result; `none` if none.
     #[serde(default)]
     pub completion_action: CompletionAction,
+    /// How it is merged, where it is; by a merge commit if none.
+    #[serde(default, skip_serializing_if = "MergeStrategy::is_default")]
+    pub merge_strategy: MergeStrategy,
 }
 
 /// What the operator allows.
@@ -169,6 +175,7 @@ impl TaskSubmission {
             run_at: None,
             env: BTreeMap::new(),
             completion_action: CompletionAction::None,
+            merge_strategy: MergeStrategy::default(),
         }
     }
 

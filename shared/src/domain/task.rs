@@ -5,21 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Agent, ContractId, Epoch, OwnerId, TaskId, TaskStatus, WorkerId};
-
-/// What becomes of the result of a task that ended well.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "completion_action", rename_all = "lowercase")]
-pub enum CompletionAction {
-    /// It stays in the last checkpoint.
-    #[default]
-    None,
-    /// It is pushed to a branch of its own.
-    Push,
-}
+use super::{
+    Agent, Completion, CompletionAction, ContractId, Epoch, MergeStrategy, OwnerId, TaskId, TaskStatus,
+    WorkerId,
+};
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
@@ -106,6 +95,9 @@ pub struct Task {
     pub run_at: Option<DateTime<Utc>>,
     /// What becomes of its result.
     pub completion_action: CompletionAction,
+    /// How it is merged, where it is.
+    #[serde(default)]
+    pub merge_strategy: MergeStrategy,
     /// Where it stands.
     pub status: TaskStatus,
     /// How often it was claimed.
@@ -126,6 +118,9 @@ pub struct Task {
     pub result_commit: Option<String>,
     /// What went wrong with the completion action.
     pub completion_error: Option<String>,
+    /// How the completion action went; none before the task's first good end.
+    #[serde(default)]
+    pub completion: Option<Completion>,
     /// The number of its newest event.
     pub last_sequence: i64,
     /// Rises with every change of its status, and with every change that its owner makes to it.
@@ -237,6 +232,10 @@ pub struct ClaimedTask {
     pub checkpoint_interval_secs: i32,
     /// What becomes of its result.
     pub completion_action: CompletionAction,
+    /// How it is merged, where it is.
+    pub merge_strategy: MergeStrategy,
+    /// The work is done and in the last checkpoint: only the completion action is to be repeated.
+    pub completion_only: bool,
     /// The commit that its work is based on, once an attempt has found it.
     pub base_commit: Option<String>,
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{AttemptOutcome, Epoch, RetryPolicy, TaskStatus, WorkerId};
+use super::{AttemptOutcome, Completion, Epoch, RetryPolicy, TaskStatus, WorkerId};
 
 /// Why something happened: a stable code for programs, and words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Reason {
 const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// Cuts a message that is too long, and replaces what PostgreSQL cannot hold.
-fn storable(message: String) -> String {
+pub(super) fn storable(message: String) -> String {
     let mut message = message.replace('\0', "\u{fffd}");
     message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
     message
@@ -90,6 +90,8 @@ pub struct TaskResult {
     pub branch: Option<String>,
     /// What went wrong with the completion action. It does not make the task fail: the work is in its last checkpoint.
     pub completion_error: Option<String>,
+    /// The same and more, as the API tells it.
+    pub completion: Box<Completion>,
 }
 
 /// One named move of a task. Made by its constructors alone.
@@ -137,6 +139,7 @@ impl Transition {
     #[must_use]
     pub fn completed(epoch: Epoch, mut result: TaskResult) -> Self {
         result.completion_error = result.completion_error.map(storable);
+        *result.completion = std::mem::take(&mut *result.completion).storable();
         Self {
             epoch: Some(epoch),
             attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Completed, exit_code: Some(0) }),

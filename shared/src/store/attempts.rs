@@ -172,6 +172,43 @@ impl Store {
         Ok(Fenced::from_option(earlier))
     }
 
+    /// Notes a commit with the task's work that an attempt is about to bring into the base branch, and returns those that
+    /// attempts of the same run noted before. Where `is_saved` says that the work is in the last checkpoint, a later attempt
+    /// only has to finish this one: the agent does not run again, and what may be merged already stays as it is.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempt_merging(
+        &self,
+        attempt: OpenAttempt,
+        commit: &str,
+        is_saved: bool,
+    ) -> Result<Fenced<Vec<String>>, StoreError> {
+        let earlier = sqlx::query_scalar!(
+            r#"
+            WITH head AS (
+                UPDATE tasks SET completion_only = completion_only OR $4
+                WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running')
+                RETURNING id, epoch, resumes_after_epoch
+            ), noted AS (
+                UPDATE attempts a SET pushing_commit = $3 FROM head WHERE a.task_id = head.id AND a.epoch = head.epoch
+            )
+            SELECT ARRAY(
+                SELECT pushing_commit FROM attempts
+                WHERE task_id = head.id AND pushing_commit IS NOT NULL AND epoch > resumes_after_epoch
+            ) AS "earlier!: Vec<String>"
+            FROM head
+            "#,
+            attempt.task_id.uuid(),
+            attempt.epoch.number(),
+            commit,
+            is_saved,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(Fenced::from_option(earlier))
+    }
+
     /// Lists the attempts that a worker holds: what it compares with those that it runs.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ mod prune;
 mod quarantine;
 mod redis_fixture;
 mod release;
+mod retry_completion;
 mod schedules;
 mod slots;
 mod start;

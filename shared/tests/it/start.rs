@@ -124,7 +124,7 @@ async fn a_done_task_begins_anew_and_keeps_its_result_until_there_is_another(poo
     accepted(f.store.attempt_prepared(first, &"e".repeat(40), None).await.unwrap());
     accepted(f.store.checkpoint_create(task, first.epoch, &checkpoint(b"old"), HOUR).await.unwrap());
     let result =
-        TaskResult { commit: Some("d".repeat(40)), branch: Some("b".to_owned()), completion_error: None };
+        TaskResult { commit: Some("d".repeat(40)), branch: Some("b".to_owned()), ..TaskResult::default() };
     f.apply(task, &Transition::completed(first.epoch, result)).await;
     f.start(task).await;
     let row = f.task(task).await;

@@ -2,7 +2,8 @@
 
 use chrono::Utc;
 use makima_shared::domain::{
-    AttemptOutcome, Epoch, RetryPolicy, TaskId, TaskResult, TaskStatus, Transition, WorkerId,
+    AttemptOutcome, Completion, CompletionStatus, Epoch, RetryPolicy, TaskId, TaskResult, TaskStatus,
+    Transition, WorkerId,
 };
 use makima_shared::store::Applied;
 use serde_json::json;
@@ -77,6 +78,7 @@ async fn completed_ends_the_task_with_its_result(pool: PgPool) {
         commit: Some("d".repeat(40)),
         branch: Some("makima/x".to_owned()),
         completion_error: Some("the remote is down".to_owned()),
+        completion: Completion { status: CompletionStatus::Pushed, ..Completion::default() }.into(),
     };
     f.apply(attempt.task_id, &Transition::completed(attempt.epoch, result)).await;
     let row = f.task(attempt.task_id).await;

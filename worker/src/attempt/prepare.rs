@@ -153,10 +153,18 @@ async fn resume(attempt: &Attempt<'_>, threads: &Threads, mut prepared: Prepared
                 resumed_from = Some(number);
                 break;
             }
+            // An older one is not the work that is to be delivered.
+            Err(error) if error.is_bad_checkpoint() && attempt.task.completion_only => {
+                return Err(unusable("CHECKPOINT_BAD", chain(&error), true));
+            }
             Err(error) if error.is_bad_checkpoint() => pass_over(attempt, number, &error).await?,
             Err(error) => return Err(here("RESTORE_FAILED", chain(&error), attempt)),
         }
         before = number;
+    }
+    if attempt.task.completion_only && resumed_from.is_none() {
+        let message = "the checkpoint with the work is no longer there".to_owned();
+        return Err(unusable("CHECKPOINT_LOST", message, true));
     }
     let base_commit = prepared.workspace.base_commit();
     let store = &attempt.context().store;

@@ -93,7 +93,7 @@ pub fn push(
     Ok(Pushed { previous: found, commit })
 }
 
-fn send(
+pub(super) fn send(
     workspace: &Workspace,
     remote: &Remote,
     commit: &str,

@@ -28,6 +28,13 @@ pub struct Author<'a> {
     pub email: &'a str,
 }
 
+impl Author<'_> {
+    /// Signs with the present time, without what git does not take in a name.
+    pub(super) fn signature(&self) -> Result<Signature<'static>, git2::Error> {
+        Signature::now(&plain(self.name, "makima"), &plain(self.email, "makima@localhost"))
+    }
+}
+
 impl Default for Author<'_> {
     fn default() -> Self {
         Self { name: "makima", email: "makima@localhost" }
@@ -74,8 +81,7 @@ pub fn commit_result(
     let result = if tree == parent.tree_id() {
         parent.id()
     } else {
-        let signature =
-            Signature::now(&plain(author.name, "makima"), &plain(author.email, "makima@localhost"))?;
+        let signature = author.signature()?;
         let tree = repository.find_tree(tree)?;
         let message = message.replace('\0', "");
         repository.commit(None, &signature, &signature, &message, &tree, &[&parent])?

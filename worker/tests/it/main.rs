@@ -1,11 +1,13 @@
 //! Tests of the worker against real git repositories.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cancel;
 mod fixture;
 mod ignore;
+mod merge;
 mod odd_files;
+mod pull_request;
 mod push;
 mod repository;
 mod restore;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::types::Json;
 
-use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, OwnerId, TaskId, WorkerId};
+use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, TaskId, WorkerId};
 use crate::store::{Store, StoreError};
 use crate::telemetry::record;
 
@@ -59,6 +59,7 @@ impl Store {
                    repository_url, base_branch, target_branch, agent AS "agent: Json<Agent>",
                    env AS "env: Json<BTreeMap<String, String>>", max_retries, retry_count, timeout_secs,
                    checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit,
+                   merge_strategy AS "merge_strategy: MergeStrategy", completion_only,
                    extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
@@ -84,6 +85,8 @@ impl Store {
             timeout_secs: row.timeout_secs,
             checkpoint_interval_secs: row.checkpoint_interval_secs,
             completion_action: row.completion_action,
+            merge_strategy: row.merge_strategy,
+            completion_only: row.completion_only,
             base_commit: row.base_commit,
         });
         Ok(claimed.collect())

@@ -6,8 +6,8 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::domain::{
-    Agent, CompletionAction, ContractId, DependencyState, Epoch, OwnerId, Task, TaskId, TaskStatus,
-    TaskSummary, WorkerId,
+    Agent, Completion, CompletionAction, ContractId, DependencyState, Epoch, MergeStrategy, OwnerId, Task,
+    TaskId, TaskStatus, TaskSummary, WorkerId,
 };
 use crate::store::{Store, StoreError};
 
@@ -181,7 +181,8 @@ pub(super) async fn task_get_in_txn(
                completion_action AS "completion_action: CompletionAction", status AS "status: TaskStatus",
                epoch AS "epoch: Epoch", worker_id AS "worker_id: WorkerId", not_before, status_code, status_message,
                base_commit, result_branch, result_commit, completion_error, last_sequence, version, created_at,
-               updated_at, finished_at
+               updated_at, finished_at, merge_strategy AS "merge_strategy: MergeStrategy",
+               completion AS "completion: Json<Completion>"
         FROM tasks WHERE owner_id = $1 AND id = $2
         "#,
         owner.uuid(),
@@ -209,6 +210,7 @@ pub(super) async fn task_get_in_txn(
         checkpoint_interval_secs: row.checkpoint_interval_secs,
         run_at: row.run_at,
         completion_action: row.completion_action,
+        merge_strategy: row.merge_strategy,
         status: row.status,
         epoch: row.epoch,
         worker_id: row.worker_id,
@@ -219,6 +221,7 @@ pub(super) async fn task_get_in_txn(
         result_branch: row.result_branch,
         result_commit: row.result_commit,
         completion_error: row.completion_error,
+        completion: row.completion.map(|completion| completion.0),
         last_sequence: row.last_sequence,
         version: row.version,
         created_at: row.created_at,

@@ -3,12 +3,16 @@
 //! It locks the rows, checks the statuses that may be left and the epochs, moves, closes the attempts and writes the events.
 //! Where a task is done it also settles the edges to the tasks that wait for it, and releases those that now wait for
 //! nothing. A wide fan-out is left to the scheduler: see `settle.rs`, which does the same in batches.
+//!
+//! A task whose completion alone is left to be done has an agent that has ended well. What would fail it makes it `done` again: it keeps
+//! its result, and its completion says what went wrong.
 
 use std::collections::HashMap;
 
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::ReadyTask;
@@ -119,25 +123,25 @@ impl Store {
             Row,
             r#"
             WITH held AS (
-                SELECT t.id, t.status AS left_status, t.worker_id AS held_by, t.slot AS left_slot, asked.to_status,
-                       asked.spends_retry, asked.delay_secs, asked.exclude, asked.code, asked.message, asked.result_commit,
+                SELECT t.id, t.status AS left_status, t.worker_id AS held_by, t.slot AS left_slot, ended.to_status,
+                       keeps_result, asked.completion, asked.spends_retry, asked.delay_secs, asked.exclude, asked.code, asked.message, asked.result_commit,
                        asked.result_branch, asked.completion_error, asked.outcome, asked.exit_code, asked.name,
                        -- A task that is done without ever having been seen running was started all the same.
-                       (t.status = 'starting' AND asked.to_status = 'done')::integer AS unseen_start,
+                       (t.status = 'starting' AND ended.to_status = 'done')::integer AS unseen_start,
                        -- Edges that were added after this statement began are not seen, but counted in the row.
                        t.open_children, edges.seen
                 FROM (
                     SELECT * FROM unnest(
                         $2::uuid[], $3::text[], $4::bigint[], $5::task_status[], $6::boolean[], $7::float8[], $8::uuid[],
                         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::attempt_outcome[],
-                        $15::integer[], $16::text[]
+                        $15::integer[], $16::text[], $19::jsonb[]
                     ) AS a (id, leaves, epoch, to_status, spends_retry, delay_secs, exclude, code, message, result_commit,
-                            result_branch, completion_error, outcome, exit_code, name)
+                            result_branch, completion_error, outcome, exit_code, name, completion)
                     ORDER BY id LIMIT $18
                 ) AS asked,
                 -- Each task by its key, in their order: a join might read the whole table.
                 LATERAL (
-                    SELECT id, status, worker_id, slot, open_children FROM tasks
+                    SELECT id, status, worker_id, slot, open_children, completion_only FROM tasks
                     WHERE id = asked.id AND status::text = ANY(string_to_array(asked.leaves, ' '))
                       AND (asked.epoch IS NULL OR epoch = asked.epoch) AND ($1::uuid IS NULL OR owner_id = $1)
                     FOR NO KEY UPDATE
@@ -148,7 +152,9 @@ impl Store {
                         WHERE asked.to_status IN ('done', 'failed', 'cancelled') AND d.depends_on_task_id = t.id
                           AND NOT d.satisfied
                         LIMIT $17::bigint + 1) AS few
-                ) AS edges (seen)
+                ) AS edges (seen),
+                LATERAL (SELECT t.completion_only AND t.worker_id IS NOT NULL AND asked.to_status = 'failed') AS k (keeps_result),
+                LATERAL (SELECT CASE WHEN keeps_result THEN 'done' ELSE asked.to_status END) AS ended (to_status)
             ), moved AS (
                 UPDATE tasks t SET
                     status = h.to_status,
@@ -159,12 +165,22 @@ impl Store {
                         THEN t.excluded_worker_ids ELSE t.excluded_worker_ids || h.exclude END,
                     queued_at = CASE WHEN h.to_status = 'queued' THEN now() ELSE t.queued_at END,
                     slot = CASE WHEN h.to_status IN ('queued', 'starting', 'running') THEN t.slot ELSE 'none' END,
-                    status_code = h.code,
-                    status_message = h.message,
+                    status_code = CASE WHEN NOT h.keeps_result THEN h.code END,
+                    status_message = CASE WHEN NOT h.keeps_result THEN h.message END,
                     -- What an earlier run left stays until there is a new result, and goes with it.
-                    result_commit = CASE WHEN h.to_status = 'done' THEN h.result_commit ELSE t.result_commit END,
-                    result_branch = CASE WHEN h.to_status = 'done' THEN h.result_branch ELSE t.result_branch END,
-                    completion_error = h.completion_error,
+                    result_commit = CASE WHEN h.to_status = 'done' AND NOT h.keeps_result THEN h.result_commit
+                        ELSE t.result_commit END,
+                    result_branch = CASE WHEN h.to_status = 'done' AND NOT h.keeps_result THEN h.result_branch
+                        ELSE t.result_branch END,
+                    completion_error = CASE WHEN h.keeps_result THEN h.code || ': ' || h.message
+                        ELSE h.completion_error END,
+                    completion = CASE
+                        WHEN h.keeps_result THEN coalesce(t.completion, '{}') || jsonb_build_object(
+                            'status', 'failed', 'canRetry', true, 'conflicts', '{}'::text[],
+                            'error', jsonb_build_object('code', h.code, 'message', h.message))
+                        WHEN h.to_status = 'done' THEN h.completion
+                        ELSE t.completion END,
+                    completion_only = t.completion_only AND h.to_status <> 'done',
                     finished_at = CASE WHEN h.to_status IN ('done', 'merged', 'failed', 'cancelled') THEN now() END,
                     children_waiting = CASE
                         WHEN h.to_status IN ('failed', 'cancelled') THEN h.seen > 0 OR h.open_children > 0
@@ -180,7 +196,8 @@ impl Store {
                 RETURNING t.id, t.owner_id, t.epoch, t.last_sequence, t.priority, t.labels, t.queued_at,
                           t.excluded_worker_ids, t.not_before, t.children_waiting, h.left_status, h.held_by, h.left_slot,
                           h.to_status, h.code, h.message, h.result_commit, h.result_branch, h.completion_error,
-                          h.outcome, h.exit_code, h.exclude, h.name, h.unseen_start
+                          h.outcome, h.exit_code, h.exclude, h.name, h.unseen_start,
+                          CASE WHEN h.to_status = 'done' THEN t.completion END AS completion
             ), attempt AS (
                 INSERT INTO attempts AS a (task_id, epoch, worker_id, started_at, ended_at, outcome, exit_code,
                                            error_code, error_message, blames_worker)
@@ -228,7 +245,8 @@ impl Store {
                     'transition', name, 'from', CASE WHEN unseen_start = 1 THEN 'running' ELSE left_status END,
                     'to', to_status, 'code', code, 'message', message, 'workerId', held_by, 'outcome', outcome,
                     'exitCode', exit_code, 'notBefore', not_before, 'resultCommit', result_commit,
-                    'resultBranch', result_branch, 'completionError', completion_error))
+                    'resultBranch', result_branch, 'completionError', completion_error,
+                    'completion', completion))
                 FROM moved
                 UNION ALL
                 SELECT id, last_sequence, epoch, 'status',
@@ -267,6 +285,7 @@ impl Store {
             &columns.names as _,
             INLINE_CHILDREN,
             NO_LIMIT,
+            &columns.completions as _,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -293,6 +312,7 @@ struct Columns<'a> {
     outcomes: Vec<Option<AttemptOutcome>>,
     exit_codes: Vec<Option<i32>>,
     names: Vec<&'static str>,
+    completions: Vec<Option<Value>>,
 }
 
 impl<'a> Columns<'a> {
@@ -315,6 +335,8 @@ impl<'a> Columns<'a> {
             columns.outcomes.push(transition.attempt_end.as_ref().map(|end| end.outcome));
             columns.exit_codes.push(transition.attempt_end.as_ref().and_then(|end| end.exit_code));
             columns.names.push(transition.name);
+            let completion = (transition.to == TaskStatus::Done).then_some(&transition.result.completion);
+            columns.completions.push(completion.and_then(|completion| serde_json::to_value(completion).ok()));
         }
         columns
     }

@@ -21,6 +21,10 @@ use crate::workspace::{Workspace, remove_directory, snapshot};
 /// Takes the workspace up, if there is one and it is whole.
 pub(super) async fn run(attempt: &Attempt<'_>, threads: &Threads) -> Result<Option<Prepared>, End> {
     let task = attempt.task;
+    if task.completion_only {
+        // What is to be delivered is the last checkpoint.
+        return Ok(None);
+    }
     let Some(place) = attempt.life.kept.take(task.id, task.epoch) else { return Ok(None) };
     let may_resume = may_resume(attempt).await?;
     let (Some(commit), true) = (task.base_commit.clone(), may_resume) else {

@@ -35,7 +35,7 @@ pub(super) async fn restart_in_txn(
                 status = 'pending', retry_count = 0, excluded_worker_ids = '{}', not_before = NULL,
                 run_at = CASE WHEN run_at <= now() THEN run_at END, finished_at = NULL, status_code = NULL,
                 status_message = NULL, slot = 'none', undone_parents = $2, open_children = open_children + $3,
-                children_waiting = false, restarted_at_epoch = epoch,
+                children_waiting = false, completion_only = false, restarted_at_epoch = epoch,
                 resumes_after_epoch = CASE WHEN $4 THEN epoch ELSE resumes_after_epoch END,
                 base_commit = CASE WHEN NOT $4 THEN base_commit END,
                 last_sequence = last_sequence + 1, version = version + 1, updated_at = now()

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::parents::{parents_lock_in_txn, part_of_in_txn};
 use super::{AcceptedTask, ReadyTask, RequestKey, SubmitError};
-use crate::domain::{CompletionAction, ContractId, NewTask, OwnerId, TaskId, TaskStatus};
+use crate::domain::{CompletionAction, ContractId, MergeStrategy, NewTask, OwnerId, TaskId, TaskStatus};
 
 /// Inserts tasks with what they wait for, and returns them in their order; nothing if the key was used before.
 pub(in crate::store) async fn tasks_insert_in_txn(
@@ -58,6 +58,7 @@ struct Rows<'a> {
     timeouts_secs: Vec<Option<i32>>,
     checkpoint_intervals_secs: Vec<Option<i32>>,
     completion_actions: Vec<CompletionAction>,
+    merge_strategies: Vec<MergeStrategy>,
     open_children: Vec<i32>,
     edge_children: Vec<Uuid>,
     edge_parents: Vec<Uuid>,
@@ -113,6 +114,7 @@ impl<'a> Rows<'a> {
         self.timeouts_secs.push(asked.timeout_secs);
         self.checkpoint_intervals_secs.push(asked.checkpoint_interval_secs);
         self.completion_actions.push(asked.completion_action);
+        self.merge_strategies.push(asked.merge_strategy);
         Ok(())
     }
 }
@@ -138,23 +140,24 @@ async fn rows_insert(
             FROM owner, unnest(
                 $5::uuid[], $6::integer[], $7::timestamptz[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
                 $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[], $17::jsonb[], $18::smallint[],
-                $19::text[], $20::smallint[], $21::integer[], $22::integer[], $23::completion_action[], $27::integer[]
+                $19::text[], $20::smallint[], $21::integer[], $22::integer[], $23::completion_action[], $27::integer[],
+                $28::merge_strategy[]
             ) AS a (id, undone_parents, run_at, parent_task_id, contract_id, name, plan, description, repository_url,
                     base_branch, target_branch, agent, env, priority, labels, max_retries, timeout_secs,
-                    checkpoint_interval_secs, completion_action, open_children)
+                    checkpoint_interval_secs, completion_action, open_children, merge_strategy)
             WHERE $2::text IS NULL OR EXISTS (SELECT FROM key)
         ), created AS (
             INSERT INTO tasks (id, owner_id, status, slot, queued_at, undone_parents, run_at, not_before,
                                parent_task_id, contract_id, name, plan, description, repository_url, base_branch,
                                target_branch, agent, env, priority, labels, max_retries, timeout_secs,
-                               checkpoint_interval_secs, completion_action, open_children, last_sequence)
+                               checkpoint_interval_secs, completion_action, open_children, merge_strategy, last_sequence)
             SELECT id, $1, CASE WHEN free AND NOT limited THEN 'queued' ELSE 'pending' END::task_status,
                    CASE WHEN free AND limited THEN 'waiting' ELSE 'none' END::slot_state,
                    CASE WHEN free AND NOT limited THEN now() END, undone_parents, run_at, CASE WHEN NOT free THEN run_at END,
                    parent_task_id, contract_id, name, plan, description, repository_url, base_branch,
                    target_branch, agent, env, coalesce(priority, 50::smallint), string_to_array(labels, ' '),
                    coalesce(max_retries, 3::smallint), timeout_secs, coalesce(checkpoint_interval_secs, 30),
-                   completion_action, open_children, 1
+                   completion_action, open_children, merge_strategy, 1
             FROM asked
             RETURNING id, status, slot, priority, queued_at, labels
         ), edge AS (
@@ -197,6 +200,7 @@ async fn rows_insert(
         &rows.edge_parents,
         &rows.edge_satisfied,
         &rows.open_children,
+        &rows.merge_strategies as &[MergeStrategy],
     )
     .map(|row| AcceptedTask {
         id: row.id,
