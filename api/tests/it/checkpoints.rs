@@ -18,6 +18,7 @@ fn checkpoint(patch: &str) -> NewCheckpoint {
     encoder.write_all(patch.as_bytes()).unwrap();
     NewCheckpoint {
         trigger: CheckpointTrigger::Interval,
+        message: None,
         base_commit: "a".repeat(40),
         tree_id: "b".repeat(40),
         files_changed: 1,

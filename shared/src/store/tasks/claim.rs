@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::types::Json;
 
-use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, OwnerId, TaskId, WorkerId};
+use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, OwnerId, StartPoint, TaskId, WorkerId};
 use crate::store::{Store, StoreError};
 use crate::telemetry::record;
 
@@ -59,6 +59,7 @@ impl Store {
                    repository_url, base_branch, target_branch, agent AS "agent: Json<Agent>",
                    env AS "env: Json<BTreeMap<String, String>>", max_retries, retry_count, timeout_secs,
                    checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit,
+                   continue_from_task_id AS "continue_from_task_id: TaskId", checkpoint_sha, copy_files, keep_ignored,
                    extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
@@ -83,6 +84,12 @@ impl Store {
             retry_count: row.retry_count,
             timeout_secs: row.timeout_secs,
             checkpoint_interval_secs: row.checkpoint_interval_secs,
+            start: StartPoint {
+                task_id: row.continue_from_task_id,
+                sha: row.checkpoint_sha,
+                copy_files: row.copy_files,
+            },
+            keep_ignored: row.keep_ignored,
             completion_action: row.completion_action,
             base_commit: row.base_commit,
         });
