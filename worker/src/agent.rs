@@ -11,6 +11,7 @@ use std::path::Path;
 
 use makima_shared::domain::{Agent, ClaimedTask};
 
+use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::{AgentCommand, Signal};
 use crate::workspace::Workspace;
 
@@ -31,6 +32,7 @@ pub(crate) fn stop_signal(agent: &Agent) -> Signal {
 pub(crate) fn prepare(
     task: &ClaimedTask,
     workspace: &Workspace,
+    desk: Option<&Desk>,
     executable: &Path,
     allowed_env: &[String],
 ) -> std::io::Result<AgentCommand> {
@@ -41,13 +43,13 @@ pub(crate) fn prepare(
     let argv = match &task.agent {
         Agent::Command { argv } => argv.iter().map(OsString::from).collect(),
     };
-    Ok(AgentCommand {
-        shim: executable.to_owned(),
-        argv,
-        env: environment(task, workspace, &plan_file, allowed_env),
-        cwd: workspace.tree(),
-        stdin_file: plan_file,
-    })
+    let mut env = environment(task, workspace, &plan_file, allowed_env);
+    env.insert("MAKIMA_EXECUTABLE".to_owned(), executable.display().to_string());
+    if let Some(desk) = desk {
+        env.insert(SOCKET_VARIABLE.to_owned(), desk.socket().display().to_string());
+        env.insert(TOKEN_VARIABLE.to_owned(), desk.token().to_owned());
+    }
+    Ok(AgentCommand { shim: executable.to_owned(), argv, env, cwd: workspace.tree(), stdin_file: plan_file })
 }
 
 /// Builds an agent's environment from nothing: the allowed part of the worker's, the task's own, then makima's.
