@@ -26,6 +26,7 @@
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
 mod agent_repository;
+mod copy_files;
 mod git_dir;
 mod ignore_rules;
 mod patch;
@@ -38,12 +39,14 @@ mod snapshot;
 mod tree_reader;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use git2::{Oid, Repository};
 
 use crate::git::{Cancel, Git, GitError};
 use crate::repository::objects_dir;
 
+pub use copy_files::{CopyError, CopySource, copy_files};
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
 pub use push::{PushError, Pushed, push};
 pub use remove::remove_directory;
@@ -89,6 +92,8 @@ pub struct Base<'a> {
 pub struct Workspace {
     root: PathBuf,
     base_commit: Oid,
+    /// Globs of ignored files that snapshots keep.
+    keep_ignored: Arc<[String]>,
     cancel: Cancel,
 }
 
@@ -99,7 +104,8 @@ impl Workspace {
     pub fn create(root: &Path, base: &Base<'_>, cancel: &Cancel) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
         let root = std::path::absolute(root).map_err(failed)?;
-        let workspace = Self { root, base_commit: Oid::from_str(base.commit)?, cancel: cancel.clone() };
+        let base_commit = Oid::from_str(base.commit)?;
+        let workspace = Self { root, base_commit, keep_ignored: Arc::default(), cancel: cancel.clone() };
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -118,6 +124,13 @@ impl Workspace {
     #[must_use]
     pub fn cancelled_by(&self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.clone(), ..self.clone() }
+    }
+
+    /// Returns the same workspace, whose snapshots keep the ignored files that one of `globs` names, written as in a
+    /// `.gitignore` at the root of the tree.
+    #[must_use]
+    pub fn keeping(self, globs: &[String]) -> Self {
+        Self { keep_ignored: globs.into(), ..self }
     }
 
     /// Removes the workspace with all that is in it. The agent must have ended.
