@@ -1,4 +1,6 @@
-//! Before the agent: the repository, the workspace, and the work of the attempt before.
+//! Before the agent: the repository, the workspace, and the work of the attempt before, or of another task.
+
+mod source;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use makima_shared::domain::{AttemptOutcome, EventKind, Failure, Reason, Reposito
 use makima_shared::store::Fenced;
 use tracing::{info, warn};
 
+use self::source::Source;
 use super::threads::Threads;
 use super::{Attempt, End};
 use crate::git::Cancel;
@@ -43,9 +46,10 @@ impl Drop for Prepared {
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
     let threads = Threads::default();
     let steps = async {
-        let base = fetch(attempt, &threads).await?;
+        let source = source::find(attempt).await?;
+        let base = fetch(attempt, &threads, source.as_ref()).await?;
         let prepared = create(attempt, &threads, base).await?;
-        resume(attempt, &threads, prepared).await
+        resume(attempt, &threads, prepared, source).await
     };
     let interrupted = async {
         tokio::select! {
@@ -63,7 +67,12 @@ struct FetchedBase {
     branch: Option<String>,
 }
 
-async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<FetchedBase, End> {
+/// Fetches what the work is based on: what an attempt before found, the state that the task starts from, or its branch.
+async fn fetch(
+    attempt: &Attempt<'_>,
+    threads: &Threads,
+    source: Option<&Source>,
+) -> Result<FetchedBase, End> {
     let task = attempt.task;
     let allow_local = attempt.context().config.worker.allow_local_repositories;
     if let Err(problem) = RepositoryUrl::parse(&task.repository_url, allow_local) {
@@ -74,11 +83,23 @@ async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<FetchedBase, 
         ));
     }
     let repositories = Arc::clone(&attempt.context().repositories);
-    let (url, branch, pinned) =
-        (task.repository_url.clone(), task.base_branch.clone(), task.base_commit.clone());
+    let (url, branch) = (task.repository_url.clone(), task.base_branch.clone());
+    let copies = !task.start.copy_files.is_empty();
+    let source_commit = source.map(|source| source.commit().to_owned());
+    let (pinned, beside) = match source_commit {
+        Some(commit) if copies => (task.base_commit.clone(), Some(commit)),
+        Some(commit) => (Some(commit), None),
+        None if task.start.task_id.is_some() => (task.base_commit.clone(), None),
+        None => (task.base_commit.clone().or_else(|| task.start.sha.clone()), None),
+    };
     let cancel = threads.cancel().clone();
     threads
-        .run(move || fetch_base(&repositories, &url, branch, pinned, &cancel))
+        .run(move || {
+            if let Some(commit) = beside {
+                repositories.fetch_commit(&url, branch.as_deref(), &commit, &cancel)?;
+            }
+            fetch_base(&repositories, &url, branch, pinned, &cancel)
+        })
         .await?
         .map_err(|error| not_fetched(attempt, &error))
 }
@@ -123,6 +144,7 @@ fn fetch_base(
 async fn create(attempt: &Attempt<'_>, threads: &Threads, base: FetchedBase) -> Result<Prepared, End> {
     let root = attempt.life.work_dir.path().join(format!("{}-{}", attempt.task.id, attempt.task.epoch));
     let url = attempt.task.repository_url.clone();
+    let keep_ignored = attempt.task.keep_ignored.clone();
     let cancel = threads.cancel().clone();
     let making = threads.run(move || {
         let base = Base {
@@ -136,14 +158,20 @@ async fn create(attempt: &Attempt<'_>, threads: &Threads, base: FetchedBase) -> 
             // What of it was made; the worker's next life removes it if this does not.
             let _ = remove_directory(&root);
         }
-        created.map(|workspace| Prepared { workspace, restored_tree: None })
+        created.map(|workspace| Prepared { workspace: workspace.keeping(&keep_ignored), restored_tree: None })
     });
     let created = making.await?;
     created.map_err(|error| here("WORKSPACE_FAILED", chain(&error), attempt))
 }
 
-/// Restores the newest checkpoint that proves good, and tells the store what the attempt starts from.
-async fn resume(attempt: &Attempt<'_>, threads: &Threads, mut prepared: Prepared) -> Result<Prepared, End> {
+/// Restores the newest checkpoint that proves good, or else what the task goes on from, and tells the store what the attempt
+/// starts from.
+async fn resume(
+    attempt: &Attempt<'_>,
+    threads: &Threads,
+    mut prepared: Prepared,
+    source: Option<Source>,
+) -> Result<Prepared, End> {
     let mut before = i32::MAX;
     let mut resumed_from = None;
     while let Some(patch) = patch_before(attempt, before).await? {
@@ -161,6 +189,14 @@ async fn resume(attempt: &Attempt<'_>, threads: &Threads, mut prepared: Prepared
             Err(error) => return Err(here("RESTORE_FAILED", chain(&error), attempt)),
         }
         before = number;
+    }
+    if let (None, Some(task)) = (resumed_from, attempt.task.start.task_id) {
+        let source = match source {
+            Some(source) => source,
+            // There are checkpoints of its own, and none is good.
+            None => source::look_up(attempt, task).await?,
+        };
+        prepared = source::take_over(attempt, threads, prepared, source).await?;
     }
     let base_commit = prepared.workspace.base_commit();
     let store = &attempt.context().store;
