@@ -3,7 +3,6 @@
 //! An unchanged tree stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
 //! see to that.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use makima_shared::domain::{CheckpointTrigger, EventKind, NewCheckpoint};
@@ -100,14 +99,11 @@ impl<'a> Checkpointer<'a> {
 
     /// Looks whether the workspace is still there, and at nothing in it.
     pub(crate) async fn look(&self) -> Taken {
-        let tree = self.workspace.tree();
-        match timeout(READ_LIMIT, tokio::fs::symlink_metadata(&tree)).await {
-            Ok(Ok(found)) if found.is_dir() => Taken::Saved(None),
-            Ok(Err(error)) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                warn!(%error, "the workspace cannot be looked at");
-                Taken::Saved(None)
-            }
-            Ok(Ok(_) | Err(_)) | Err(_) => Taken::WorkspaceGone,
+        let workspace = self.workspace.clone();
+        let looking = tokio::task::spawn_blocking(move || workspace.is_gone());
+        match timeout(READ_LIMIT, looking).await {
+            Ok(Ok(false)) | Ok(Err(_)) => Taken::Saved(None),
+            Ok(Ok(true)) | Err(_) => Taken::WorkspaceGone,
         }
     }
 

@@ -38,6 +38,7 @@ mod result;
 mod snapshot;
 mod tree_reader;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -146,6 +147,14 @@ impl Workspace {
     /// Returns the agent's work tree.
     pub fn tree(&self) -> PathBuf {
         self.root.join("tree")
+    }
+
+    /// Tells whether the work tree is gone, or something else has its place. Opens nothing.
+    pub fn is_gone(&self) -> bool {
+        match self.tree().symlink_metadata() {
+            Ok(found) => !found.is_dir(),
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
     }
 
     /// Returns the agent's home directory.

@@ -36,6 +36,7 @@ mod release;
 mod schedules;
 mod slots;
 mod start;
+mod start_points;
 mod streak;
 mod submission;
 mod transitions;

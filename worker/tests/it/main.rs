@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cancel;
+mod copy_files;
 mod fixture;
 mod ignore;
+mod keep_ignored;
 mod odd_files;
 mod push;
 mod repository;
