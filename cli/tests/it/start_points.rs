@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::stack::Stack;
 
-const ASK: &str = "\"$MAKIMA_EXECUTABLE\" checkpoint";
+const ASK: &str = "makima checkpoint";
 
 /// Submits a script with these fields and returns its end, with the output's lines.
 async fn run(stack: &Stack, name: &str, script: &str, fields: Value) -> (Value, Vec<String>) {
