@@ -101,9 +101,9 @@ fn read_tree(workspace: &Workspace, commit: &str, index: &Path) -> Result<(), Re
 /// Enters what stands at `path` in `source`.
 fn enter(repository: &Repository, index: &mut Index, source: &Tree<'_>, path: &str) -> Result<(), CopyError> {
     let path = path.trim_end_matches('/');
-    let found = source.get_path(Path::new(path)).map_err(|error| match error.code() {
-        ErrorCode::NotFound => CopyError::NotFound { path: path.to_owned() },
-        _ => error.into(),
+    let found = source.get_path(Path::new(path)).map_err(|error| {
+        let is_missing = error.code() == ErrorCode::NotFound;
+        if is_missing { CopyError::NotFound { path: path.to_owned() } } else { error.into() }
     })?;
     let Some(directory) = found.to_object(repository).ok().and_then(|object| object.into_tree().ok()) else {
         return Ok(index.add(&entry_of(&found, path.as_bytes().to_vec()))?);

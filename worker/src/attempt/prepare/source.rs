@@ -153,7 +153,7 @@ async fn take_over_once(
             Ok((prepared, Ok(())))
         }
         State::Commit(_) if paths.is_empty() => Ok((prepared, Err(RestoreError::ChecksumMismatch.into()))),
-        state => {
+        State::Patch(_) | State::Commit(_) => {
             let copying = threads.run(move || {
                 let outcome = copy(&prepared, &state, &paths);
                 (prepared, outcome)
