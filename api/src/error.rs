@@ -275,6 +275,14 @@ impl From<SubmitError> for ErrorResponse {
             SubmitError::ParentNotFound(id) => {
                 Self::of_fields(ErrorCode::ParentNotFound, missing("parentTaskId", id))
             }
+            SubmitError::SourceNotFound(id) => missing("continueFromTaskId", id).into(),
+            SubmitError::SourceElsewhere(id) => {
+                let problem = format!("names {id}, which works on another repository");
+                Self::field("continueFromTaskId", problem)
+            }
+            SubmitError::SourceCheckpointNotFound(id) => {
+                Self::field("checkpointSha", format!("is the tree of no checkpoint of {id}"))
+            }
             SubmitError::Store(error) => error.into(),
         }
     }

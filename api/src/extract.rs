@@ -275,6 +275,18 @@ pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     types.any(|entry| entry.trim().eq_ignore_ascii_case(media_type))
 }
 
+/// Tells whether a client can read an answer in an encoding.
+pub(crate) fn accepts_encoding(headers: &HeaderMap, encoding: &str) -> bool {
+    let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    listed.flat_map(|list| list.split(',')).any(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+        // A weight of nought refuses it.
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        is_named && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
+    })
+}
+
 /// Checks a number of the query that says how much is wanted.
 pub(crate) fn check_limit(limit: Option<u32>, default: u32, most: u32) -> Result<u32, ErrorResponse> {
     let limit = limit.unwrap_or(default);

@@ -135,6 +135,11 @@ impl Asked<'_> {
         let place = match &error {
             SubmitError::DependencyNotFound(id) => tasks.iter().position(|task| task.waits_for(*id)),
             SubmitError::ParentNotFound(id) => tasks.iter().position(|task| task.is_part_of(*id)),
+            SubmitError::SourceNotFound(id)
+            | SubmitError::SourceElsewhere(id)
+            | SubmitError::SourceCheckpointNotFound(id) => {
+                tasks.iter().position(|task| task.continues_from(*id))
+            }
             SubmitError::IdempotencyMismatch | SubmitError::Store(_) => None,
         };
         let response = ErrorResponse::from(error);

@@ -2,9 +2,11 @@
 
 mod api;
 mod bulk;
+mod checkpoint;
 mod checkpoints;
 mod config;
 mod demo;
+mod diff;
 mod edit;
 mod keys;
 mod logs;
@@ -72,6 +74,10 @@ enum Command {
     Rm(rm::RmArgs),
     /// List a task's checkpoints, or print the work that one of them saved
     Checkpoints(checkpoints::CheckpointsArgs),
+    /// Look at the work that a task's last checkpoint saved, or another one
+    Diff(diff::DiffArgs),
+    /// Save the work of this workspace now (for agents)
+    Checkpoint(checkpoint::CheckpointArgs),
     /// List schedules, make and delete them: tasks that are submitted again and again, by cron
     Schedules(schedules::SchedulesArgs),
     /// List the workers
@@ -134,6 +140,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rm(args) => on_one_thread(rm::run(args)),
         Command::Owners(args) => on_one_thread(owners::run(args)),
         Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),
+        Command::Diff(args) => on_one_thread(diff::run(args)),
+        Command::Checkpoint(args) => checkpoint::run(&args),
         Command::Schedules(args) => on_one_thread(schedules::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
         Command::Top(args) => on_one_thread(top::run(args)),

@@ -9,6 +9,7 @@ mod demo;
 mod directories;
 mod exporter;
 mod failure;
+mod pager;
 mod render;
 mod role;
 mod services;

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod detail;
+mod diff;
 mod event;
 mod lists;
 mod owners;
@@ -21,6 +22,7 @@ use console::{Style, StyledObject};
 use makima_shared::domain::TaskStatus;
 
 pub(crate) use detail::task_detail;
+pub(crate) use diff::DiffPainter;
 pub(crate) use event::{EventLine, event_line, output_line};
 pub(crate) use lists::{checkpoint_table, task_table, worker_table};
 pub(crate) use owners::owner_table;

@@ -28,7 +28,7 @@ mod worker;
 pub use agent::Agent;
 pub use bulk::BulkSubmission;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
-pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
+pub use checkpoint::{Checkpoint, CheckpointTrigger, MAX_MESSAGE_CHARS, NewCheckpoint, StoredPatch};
 pub use completion::{Completion, CompletionAction, CompletionError, CompletionStatus, MergeStrategy};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
@@ -46,6 +46,8 @@ pub use schedule::{
 };
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};
-pub use task::{Attempt, AttemptOutcome, ClaimedTask, DependencyState, Task, TaskSummary};
+pub use task::{
+    Attempt, AttemptOutcome, ClaimedTask, DependencyState, SourceTask, StartPoint, Task, TaskSummary,
+};
 pub use transition::{AttemptEnd, Failure, Reason, TaskResult, Transition};
 pub use worker::{NewWorker, Quarantine, Worker};

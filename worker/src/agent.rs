@@ -11,6 +11,7 @@ use std::path::Path;
 
 use makima_shared::domain::{Agent, ClaimedTask};
 
+use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::{AgentCommand, Signal};
 use crate::workspace::Workspace;
 
@@ -31,6 +32,7 @@ pub(crate) fn stop_signal(agent: &Agent) -> Signal {
 pub(crate) fn prepare(
     task: &ClaimedTask,
     workspace: &Workspace,
+    desk: Option<&Desk>,
     executable: &Path,
     allowed_env: &[String],
 ) -> std::io::Result<AgentCommand> {
@@ -41,13 +43,26 @@ pub(crate) fn prepare(
     let argv = match &task.agent {
         Agent::Command { argv } => argv.iter().map(OsString::from).collect(),
     };
-    Ok(AgentCommand {
-        shim: executable.to_owned(),
-        argv,
-        env: environment(task, workspace, &plan_file, allowed_env),
-        cwd: workspace.tree(),
-        stdin_file: plan_file,
-    })
+    let mut env = environment(task, workspace, &plan_file, allowed_env);
+    add_own_program(&mut env, executable);
+    if let Some(desk) = desk {
+        env.insert(SOCKET_VARIABLE.to_owned(), desk.socket().display().to_string());
+        env.insert(TOKEN_VARIABLE.to_owned(), desk.token().to_owned());
+    }
+    Ok(AgentCommand { shim: executable.to_owned(), argv, env, cwd: workspace.tree(), stdin_file: plan_file })
+}
+
+/// Lets the agent find this program by its name, behind all others, so that it can ask for checkpoints.
+fn add_own_program(env: &mut BTreeMap<String, String>, executable: &Path) {
+    let real = executable.canonicalize().ok();
+    let directory = real.as_deref().and_then(Path::parent).and_then(Path::to_str);
+    if let (Some(path), Some(directory)) = (env.get_mut("PATH"), directory)
+        && !path.is_empty()
+        && !directory.contains(':')
+    {
+        path.push(':');
+        path.push_str(directory);
+    }
 }
 
 /// Builds an agent's environment from nothing: the allowed part of the worker's, the task's own, then makima's.

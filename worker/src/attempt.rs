@@ -13,6 +13,7 @@ mod finish;
 mod prepare;
 mod record;
 mod run_agent;
+mod save;
 mod threads;
 
 pub(crate) use prepare::chain;

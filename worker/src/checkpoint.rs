@@ -35,10 +35,10 @@ pub(crate) struct Checkpointer<'a> {
 /// Where the work stands after a checkpoint.
 #[derive(Debug)]
 pub(crate) enum Taken {
-    /// It is stored, or there was nothing new.
-    Saved,
-    /// It could not be stored this time; the task goes on.
-    NotStored,
+    /// It is stored under this number, or there was nothing new.
+    Saved(Option<i32>),
+    /// It could not be stored this time, for this reason; the task goes on.
+    NotStored(String),
     /// The attempt is over.
     Over,
     /// The workspace has vanished, or cannot be read to its end.
@@ -80,9 +80,9 @@ impl<'a> Checkpointer<'a> {
         Self { attempt, workspace: workspace.clone(), stored_tree: restored_tree, warned: false }
     }
 
-    /// Takes a checkpoint if anything has changed since the last one.
-    pub(crate) async fn take(&mut self, trigger: CheckpointTrigger) -> Taken {
-        match self.try_take(trigger).await {
+    /// Takes a checkpoint if anything has changed since the last one, or if there is something to say about it.
+    pub(crate) async fn take(&mut self, trigger: CheckpointTrigger, message: Option<String>) -> Taken {
+        match self.try_take(trigger, message).await {
             Ok(taken) => taken,
             Err(CheckpointError::Snapshot(SnapshotError::TreeGone(_)) | CheckpointError::Stuck(_)) => {
                 Taken::WorkspaceGone
@@ -97,18 +97,32 @@ impl<'a> Checkpointer<'a> {
         }
     }
 
-    async fn try_take(&mut self, trigger: CheckpointTrigger) -> Result<Taken, CheckpointError> {
+    /// Looks whether the workspace is still there, and at nothing in it.
+    pub(crate) async fn look(&self) -> Taken {
+        let workspace = self.workspace.clone();
+        let looking = tokio::task::spawn_blocking(move || workspace.is_gone());
+        match timeout(READ_LIMIT, looking).await {
+            Ok(Ok(false)) | Ok(Err(_)) => Taken::Saved(None),
+            Ok(Ok(true)) | Err(_) => Taken::WorkspaceGone,
+        }
+    }
+
+    async fn try_take(
+        &mut self,
+        trigger: CheckpointTrigger,
+        message: Option<String>,
+    ) -> Result<Taken, CheckpointError> {
         let begun = Instant::now();
         let limits = PatchLimits {
             gzip_bytes: self.attempt.context().config.worker.max_patch_bytes,
             ..PatchLimits::default()
         };
-        let Some(made) = self.make(limits).await? else { return Ok(Taken::Over) };
+        let Some(made) = self.make(limits, message.is_some()).await? else { return Ok(Taken::Over) };
         let (tree_id, patch) = match made {
-            Made::Unchanged => return Ok(Taken::Saved),
+            Made::Unchanged => return Ok(Taken::Saved(None)),
             Made::Patch(snapshot, patch) => (snapshot.tree_id, patch),
         };
-        let checkpoint = self.describe(trigger, patch, begun);
+        let checkpoint = self.describe(trigger, message, patch, begun);
         let (store, keep) =
             (&self.attempt.context().store, self.attempt.context().config.worker.keep_patches);
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
@@ -120,19 +134,20 @@ impl<'a> Checkpointer<'a> {
                 self.stored_tree = Some(tree_id);
                 self.warned = false;
                 hints::announce(&self.attempt.context().queue, task, written.sequence).await;
-                Ok(Taken::Saved)
+                Ok(Taken::Saved(Some(written.number)))
             }
         }
     }
 
     /// Makes the patch away from the threads that serve other attempts; none if the attempt ends meanwhile. Its git
     /// commands are then killed, and gone before this returns.
-    async fn make(&self, limits: PatchLimits) -> Result<Option<Made>, CheckpointError> {
+    async fn make(&self, limits: PatchLimits, always: bool) -> Result<Option<Made>, CheckpointError> {
         let threads = Threads::default();
         let workspace = self.workspace.cancelled_by(threads.cancel());
         let stored = self.stored_tree.clone();
         let making = async {
-            Ok(timeout(READ_LIMIT, threads.run(move || make(&workspace, stored.as_deref(), limits))).await)
+            Ok(timeout(READ_LIMIT, threads.run(move || make(&workspace, stored.as_deref(), limits, always)))
+                .await)
         };
         let interrupted = async {
             self.attempt.revoked().await;
@@ -144,9 +159,16 @@ impl<'a> Checkpointer<'a> {
         }
     }
 
-    fn describe(&self, trigger: CheckpointTrigger, patch: Patch, begun: Instant) -> NewCheckpoint {
+    fn describe(
+        &self,
+        trigger: CheckpointTrigger,
+        message: Option<String>,
+        patch: Patch,
+        begun: Instant,
+    ) -> NewCheckpoint {
         NewCheckpoint {
             trigger,
+            message,
             base_commit: self.workspace.base_commit(),
             tree_id: patch.tree_id,
             files_changed: i32::try_from(patch.files_changed).unwrap_or(i32::MAX),
@@ -161,8 +183,9 @@ impl<'a> Checkpointer<'a> {
 
     /// Tells the owner once that work is not being saved, until it is again.
     async fn warn_owner(&mut self, error: &CheckpointError) -> Taken {
+        let not_stored = || Taken::NotStored(crate::attempt::chain(error));
         if std::mem::replace(&mut self.warned, true) {
-            return Taken::NotStored;
+            return not_stored();
         }
         let code = if error.is_too_large() { "CHECKPOINT_TOO_LARGE" } else { "CHECKPOINT_FAILED" };
         let message =
@@ -172,7 +195,7 @@ impl<'a> Checkpointer<'a> {
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
         match self.attempt.insist(|| store.events_append(task, epoch, EventKind::Notice, &notices)).await {
             Ok(Fenced::Stale) => Taken::Over,
-            Ok(Fenced::Accepted(_)) | Err(_) => Taken::NotStored,
+            Ok(Fenced::Accepted(_)) | Err(_) => not_stored(),
         }
     }
 }
@@ -182,11 +205,13 @@ enum Made {
     Patch(Snapshot, Patch),
 }
 
-/// Reads the tree and makes the patch, unless the tree is the stored one, or the base's with nothing stored. Blocks.
+/// Reads the tree and makes the patch, unless the tree is the stored one, or the base's with nothing stored; `always` makes
+/// it all the same. Blocks.
 fn make(
     workspace: &Workspace,
     stored_tree: Option<&str>,
     limits: PatchLimits,
+    always: bool,
 ) -> Result<Made, CheckpointError> {
     let snapshot = snapshot(workspace)?;
     if snapshot.skipped.count > 0 {
@@ -196,7 +221,7 @@ fn make(
         Some(tree) => tree == snapshot.tree_id,
         None => !snapshot.changed,
     };
-    if is_known {
+    if is_known && !always {
         return Ok(Made::Unchanged);
     }
     let patch = make_patch(workspace, &snapshot.tree_id, limits)?;

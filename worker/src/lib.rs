@@ -15,6 +15,7 @@
 mod agent;
 mod attempt;
 mod checkpoint;
+pub mod checkpoint_request;
 pub mod git;
 pub mod github;
 mod hints;

@@ -26,6 +26,7 @@
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
 mod agent_repository;
+mod copy_files;
 mod git_dir;
 mod ignore_rules;
 mod merge;
@@ -38,6 +39,7 @@ mod result;
 mod snapshot;
 mod tree_reader;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ use git2::{Oid, Repository};
 use crate::git::{Cancel, Git, GitError};
 use crate::repository::{CopyInUse, objects_dir};
 
+pub use copy_files::{CopyError, CopySource, copy_files};
 pub use merge::{MergeRequest, Merged, merge, push_merge};
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
 pub use push::{PushError, Pushed, push};
@@ -92,6 +95,8 @@ pub struct Base<'a> {
 pub struct Workspace {
     root: PathBuf,
     base_commit: Oid,
+    /// Globs of ignored files that snapshots keep.
+    keep_ignored: Arc<[String]>,
     cancel: Cancel,
     _copy: Arc<CopyInUse>,
 }
@@ -105,7 +110,8 @@ impl Workspace {
         let root = std::path::absolute(root).map_err(failed)?;
         let copy = Arc::new(CopyInUse::of(base.cache_git_dir).map_err(failed)?);
         let base_commit = Oid::from_str(base.commit)?;
-        let workspace = Self { root, base_commit, cancel: cancel.clone(), _copy: copy };
+        let workspace =
+            Self { root, base_commit, keep_ignored: Arc::default(), cancel: cancel.clone(), _copy: copy };
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -133,7 +139,7 @@ impl Workspace {
         remove_directory(&root).map_err(failed)?;
         std::fs::rename(&spare.root, &root).map_err(failed)?;
         let base_commit = Oid::from_str(base.commit)?;
-        let workspace = Self { root, base_commit, cancel: cancel.clone(), _copy: spare._copy };
+        let workspace = Self { root, base_commit, cancel: cancel.clone(), ..spare };
         if had != base {
             let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
             git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
@@ -157,7 +163,8 @@ impl Workspace {
         remove_directory(&root).map_err(failed)?;
         std::fs::rename(place, &root).map_err(failed)?;
         let base_commit = Oid::from_str(base_commit)?;
-        let workspace = Self { root, base_commit, cancel: cancel.clone(), _copy: copy };
+        let workspace =
+            Self { root, base_commit, keep_ignored: Arc::default(), cancel: cancel.clone(), _copy: copy };
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
         remove_directory(&workspace.tmp()).map_err(failed)?;
@@ -169,6 +176,13 @@ impl Workspace {
     #[must_use]
     pub fn cancelled_by(&self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.clone(), ..self.clone() }
+    }
+
+    /// Returns the same workspace, whose snapshots keep the ignored files that one of `globs` names, written as in a
+    /// `.gitignore` at the root of the tree.
+    #[must_use]
+    pub fn keeping(self, globs: &[String]) -> Self {
+        Self { keep_ignored: globs.into(), ..self }
     }
 
     /// Removes the workspace with all that is in it. The agent must have ended.
@@ -184,6 +198,14 @@ impl Workspace {
     /// Returns the agent's work tree.
     pub fn tree(&self) -> PathBuf {
         self.root.join("tree")
+    }
+
+    /// Tells whether the work tree is gone, or something else has its place. Opens nothing.
+    pub fn is_gone(&self) -> bool {
+        match self.tree().symlink_metadata() {
+            Ok(found) => !found.is_dir(),
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
     }
 
     /// Returns the agent's home directory.

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Owner;
 use crate::error::{ErrorBody, ErrorCode, ErrorResponse};
-use crate::extract::{CheckpointPath, NoParams, Params, TaskPath, accepts};
+use crate::extract::{CheckpointPath, NoParams, Params, TaskPath, accepts, accepts_encoding};
 use crate::openapi::Always;
 use crate::state::AppState;
 use crate::views::checkpoint::CheckpointsView;
@@ -72,7 +72,8 @@ pub(crate) struct PatchParams {
 
 /// Read the patch of a checkpoint
 ///
-/// The patch applies to the checkpoint's `baseCommit` with `git apply --binary`.
+/// The patch applies to the checkpoint's `baseCommit` with `git apply --binary`. With `Accept-Encoding: gzip` its text comes
+/// compressed; with `Accept: application/gzip` or `format=gzip` the answer is the compressed patch itself, as it is stored.
 #[utoipa::path(
     get,
     path = "/api/v1/mesh/tasks/{id}/checkpoints/{number}/patch",
@@ -118,8 +119,18 @@ pub(crate) async fn patch(
         PatchFormat::Gzip => {
             ([(header::CONTENT_TYPE, "application/gzip")], Body::from(packed)).into_response()
         }
-        PatchFormat::Text => ([(header::CONTENT_TYPE, "text/plain")], unpack(packed)).into_response(),
+        PatchFormat::Text => text(packed, &headers),
     })
+}
+
+/// Answers with the text, which a client that can unpack it gets as it is stored.
+fn text(packed: Bytes, headers: &HeaderMap) -> Response {
+    let text = [(header::CONTENT_TYPE, "text/plain"), (header::VARY, "accept, accept-encoding")];
+    if accepts_encoding(headers, "gzip") {
+        let encoding = [(header::CONTENT_ENCODING, "gzip")];
+        return (text, encoding, Body::from(packed)).into_response();
+    }
+    (text, unpack(packed)).into_response()
 }
 
 /// Unpacks a patch piece by piece, as the client reads.

@@ -18,6 +18,7 @@ fn checkpoint(patch: &str) -> NewCheckpoint {
     encoder.write_all(patch.as_bytes()).unwrap();
     NewCheckpoint {
         trigger: CheckpointTrigger::Interval,
+        message: None,
         base_commit: "a".repeat(40),
         tree_id: "b".repeat(40),
         files_changed: 1,
@@ -71,6 +72,32 @@ async fn a_patch_comes_as_text_or_as_it_is_stored(pool: PgPool) {
         let mut unpacked = String::new();
         GzDecoder::new(packed.body.as_ref()).read_to_string(&mut unpacked).unwrap();
         assert_eq!(unpacked, long);
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn text_comes_compressed_to_a_client_that_can_unpack_it(pool: PgPool) {
+    let stage = Stage::new(pool).await;
+    let task = task_with_checkpoints(&stage, &["a patch"]).await;
+    let path = format!("{TASKS}/{task}/checkpoints/1/patch");
+    let get = async |encodings: &str| {
+        let request = stage.request("GET", &path).header("accept-encoding", encodings);
+        stage.send(request.body(Body::empty()).unwrap()).await
+    };
+    for encodings in ["gzip", "br, GZIP;q=0.5"] {
+        let answer = get(encodings).await;
+        assert_eq!(
+            (&answer.headers["content-type"], &answer.headers["content-encoding"]),
+            (&"text/plain".parse().unwrap(), &"gzip".parse().unwrap())
+        );
+        let mut unpacked = String::new();
+        GzDecoder::new(answer.body.as_ref()).read_to_string(&mut unpacked).unwrap();
+        assert_eq!(unpacked, "a patch");
+    }
+    for encodings in ["identity", "gzip;q=0", "br"] {
+        let answer = get(encodings).await;
+        assert!(!answer.headers.contains_key("content-encoding"));
+        assert_eq!(answer.text(), "a patch", "{encodings}");
     }
 }
 

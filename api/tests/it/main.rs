@@ -25,6 +25,7 @@ mod schedules;
 mod service;
 mod stage;
 mod start;
+mod start_points;
 mod stop;
 mod stream;
 mod submit;

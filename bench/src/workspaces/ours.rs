@@ -136,6 +136,7 @@ impl Sink {
             patch_gzip: patch.gzip,
             sha256: patch.sha256,
             duration_ms: 0,
+            message: None,
         };
         let start = Instant::now();
         let written = self.store.checkpoint_create(self.task.id, self.task.epoch, &new, LEASE).await?;

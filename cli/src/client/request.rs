@@ -90,6 +90,12 @@ impl Client {
         Ok(body.into())
     }
 
+    /// Reads on in an answer that is too long to be held; `None` at its end.
+    pub(super) async fn next_piece(&self, answer: &mut Response) -> Result<Option<Vec<u8>>, ClientError> {
+        let piece = answer.chunk().await.map_err(|error| ClientError::unreachable(self.url(), &error))?;
+        Ok(piece.map(Vec::from))
+    }
+
     /// Sends a request and reads the answer's JSON.
     pub(super) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
         let body = self.bytes(request).await?;

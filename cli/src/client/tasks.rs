@@ -1,5 +1,8 @@
 //! What the API can be asked about tasks and workers.
 
+use std::fs::File;
+use std::io::Write;
+
 use makima_shared::domain::{
     Attempt, Checkpoint, DependencyState, Overview, Task, TaskChanges, TaskId, TaskStatus, TaskSubmission,
     TaskSummary, Worker,
@@ -207,9 +210,27 @@ impl Client {
 
     /// Returns the patch of a checkpoint.
     pub(crate) async fn checkpoint_patch(&self, task: TaskId, number: i32) -> Result<Vec<u8>, ClientError> {
+        self.bytes(self.patch_request(task, number)).await
+    }
+
+    /// Writes the patch of a checkpoint into a file, piece by piece.
+    pub(crate) async fn checkpoint_patch_to(
+        &self,
+        task: TaskId,
+        number: i32,
+        file: &mut File,
+    ) -> anyhow::Result<()> {
+        let mut answer = self.send(self.patch_request(task, number)).await?;
+        while let Some(piece) = self.next_piece(&mut answer).await? {
+            file.write_all(&piece)?;
+        }
+        Ok(())
+    }
+
+    fn patch_request(&self, task: TaskId, number: i32) -> RequestBuilder {
         let (task, number) = (task.to_string(), number.to_string());
         let path = ["mesh", "tasks", &task, "checkpoints", &number, "patch"];
-        self.bytes(self.request(Method::GET, &path, &[("format", "text".to_owned())])).await
+        self.request(Method::GET, &path, &[("format", "text".to_owned())])
     }
 
     /// Returns the workers as the API tells them.

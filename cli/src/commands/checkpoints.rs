@@ -1,11 +1,12 @@
 //! `makima checkpoints`
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::Utc;
 use clap::Args;
 
+use super::diff;
 use crate::client::ClientArgs;
 use crate::render::{self, Paint};
 
@@ -15,7 +16,7 @@ pub(super) struct CheckpointsArgs {
     /// The task: its id, or the last 4 or more digits of it
     id: String,
 
-    /// Print the work that this checkpoint saved, as a patch against its base commit
+    /// Print the work that this checkpoint saved, as `makima diff --checkpoint` does
     #[arg(long, value_name = "NUMBER")]
     patch: Option<i32>,
 
@@ -26,16 +27,10 @@ pub(super) struct CheckpointsArgs {
 pub(super) async fn run(args: CheckpointsArgs) -> anyhow::Result<ExitCode> {
     let client = args.client.connect()?;
     let task = client.resolve(&args.id).await?;
-    let mut out = std::io::stdout().lock();
     if let Some(number) = args.patch {
-        let patch = client.checkpoint_patch(task, number).await?;
-        if std::io::stdout().is_terminal() {
-            out.write_all(render::plain(&String::from_utf8_lossy(&patch)).as_bytes())?;
-        } else {
-            out.write_all(&patch)?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return diff::show(&client, task, number).await;
     }
+    let mut out = std::io::stdout().lock();
     let json = client.checkpoints_json(task).await?;
     if args.client.json {
         writeln!(out, "{}", render::json(&json)?)?;

@@ -136,6 +136,22 @@ struct TaskWords {
     #[arg(long, value_name = "SECONDS")]
     checkpoint_interval: Option<i32>,
 
+    /// Go on from the work that this task has saved
+    #[arg(long, value_name = "ID")]
+    continue_from: Option<String>,
+
+    /// Start from a commit, or, with --continue-from, from the checkpoint of that task with this tree: 40 hexadecimal digits
+    #[arg(long, value_name = "SHA")]
+    checkpoint_sha: Option<String>,
+
+    /// Bring only this file or directory over from the task of --continue-from. May be repeated
+    #[arg(long, value_name = "PATH", requires = "continue_from")]
+    copy_file: Vec<String>,
+
+    /// A glob, as in .gitignore, of ignored files that checkpoints keep. May be repeated
+    #[arg(long, value_name = "GLOB")]
+    keep_ignored: Vec<String>,
+
     /// A variable for the agent's environment. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     env: Vec<(String, String)>,
@@ -196,12 +212,16 @@ impl TaskArgs {
             return read_task(&file);
         }
         let after = client.resolve_all(&self.words.after).await?;
-        self.words.submission(after)
+        let source = match &self.words.continue_from {
+            Some(id) => Some(client.resolve(id).await?),
+            None => None,
+        };
+        self.words.submission(after, source)
     }
 }
 
 impl TaskWords {
-    fn submission(self, depends_on: Vec<TaskId>) -> anyhow::Result<TaskSubmission> {
+    fn submission(self, depends_on: Vec<TaskId>, source: Option<TaskId>) -> anyhow::Result<TaskSubmission> {
         // Without a file, clap has seen to it that both are there.
         let (plan, repo) = (self.plan.unwrap_or_default(), self.repo.unwrap_or_default());
         let plan = if plan == "-" { read_plan()? } else { plan };
@@ -219,6 +239,10 @@ impl TaskWords {
             max_retries: self.max_retries,
             timeout_secs: self.timeout,
             checkpoint_interval_secs: self.checkpoint_interval,
+            continue_from_task_id: source,
+            checkpoint_sha: self.checkpoint_sha,
+            copy_files: self.copy_file,
+            keep_ignored: self.keep_ignored,
             env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
             completion_action: match (self.no_push, self.merge || self.squash, self.pull_request) {
                 (true, _, _) => CompletionAction::None,

@@ -77,6 +77,8 @@ fn standing(fields: &mut Fields, task: &Task, waiting_for: Option<&str>, now: Da
 fn request(fields: &mut Fields, task: &Task) {
     let branch = task.base_branch.as_deref().map(|branch| format!(" at {}", one_line(branch)));
     fields.add("repository", format!("{}{}", one_line(&task.repository_url), branch.unwrap_or_default()));
+    fields.add("goes on", start(task));
+    fields.add("keeps", (!task.keep_ignored.is_empty()).then(|| one_line(&task.keep_ignored.join(" "))));
     fields.add("agent", agent(&task.agent));
     let timeout = task.timeout_secs.map(|secs| format!(", at most {secs} s"));
     let interval = task.checkpoint_interval_secs;
@@ -84,6 +86,18 @@ fn request(fields: &mut Fields, task: &Task) {
     fields.add("priority", task.priority.to_string());
     let env = task.env.iter().map(|(name, value)| one_line(&format!("{name}={value}"))).collect::<Vec<_>>();
     fields.add("environment", (!env.is_empty()).then(|| env.join(" ")));
+}
+
+/// Says where a task's work starts that does not start at the tip of its branch.
+fn start(task: &Task) -> Option<String> {
+    let sha = task.checkpoint_sha.as_deref().map(one_line);
+    let Some(source) = task.continue_from_task_id else { return sha.map(|sha| format!("from commit {sha}")) };
+    let tree = sha.map(|sha| format!(" at tree {sha}")).unwrap_or_default();
+    let files = match task.copy_files.as_slice() {
+        [] => String::new(),
+        files => format!(", with {} alone", one_line(&files.join(" "))),
+    };
+    Some(format!("from task {}{tree}{files}", source.short()))
 }
 
 pub(super) fn agent(agent: &Agent) -> String {

@@ -25,7 +25,9 @@ pub(crate) fn event_line(event: &TaskEvent, raw: bool) -> EventLine {
             let number = event.data.get("number").and_then(Value::as_i64);
             let words =
                 number.map_or_else(|| "a checkpoint".to_owned(), |number| format!("checkpoint {number}"));
-            EventLine::Talk(talk().apply_to(format!("-- {words} is stored")).to_string())
+            let message = one_line(text(&event.data, "message"));
+            let said = if message.is_empty() { message } else { format!(": {message}") };
+            EventLine::Talk(talk().apply_to(format!("-- {words} is stored{said}")).to_string())
         }
         EventKind::Notice => EventLine::Talk(notice(&event.data)),
     }
@@ -101,5 +103,8 @@ mod tests {
         );
         let stored = event(EventKind::Checkpoint, 1, json!({"number": 3}));
         assert_eq!(event_line(&stored, false), EventLine::Talk("-- checkpoint 3 is stored".to_owned()));
+        let named = event(EventKind::Checkpoint, 1, json!({"number": 3, "message": "tests\npass"}));
+        let expected = "-- checkpoint 3 is stored: tests pass";
+        assert_eq!(event_line(&named, false), EventLine::Talk(expected.to_owned()));
     }
 }

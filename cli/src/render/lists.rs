@@ -82,7 +82,7 @@ pub(crate) fn checkpoint_table(
     now: DateTime<Utc>,
     width: Option<usize>,
 ) -> String {
-    const COLUMNS: [Column; 8] = [
+    const COLUMNS: [Column; 9] = [
         Column::right("NO"),
         Column::right("TRY"),
         Column::left("BECAUSE"),
@@ -91,6 +91,7 @@ pub(crate) fn checkpoint_table(
         Column::right("STORED"),
         Column::left("TREE"),
         Column::left("TAKEN"),
+        Column::flexible("MESSAGE"),
     ];
     let row = |checkpoint: &Checkpoint| {
         vec![
@@ -102,6 +103,7 @@ pub(crate) fn checkpoint_table(
             checkpoint.patch_bytes.map_or_else(|| "expired".to_owned(), bytes),
             one_line(&checkpoint.tree_id).chars().take(10).collect(),
             ago(checkpoint.created_at, now),
+            checkpoint.message.as_deref().map(one_line).unwrap_or_default(),
         ]
     };
     table(&COLUMNS, &checkpoints.iter().map(row).collect::<Vec<_>>(), width)
@@ -116,6 +118,8 @@ pub(super) fn lines_changed(checkpoint: &Checkpoint) -> String {
 fn trigger(trigger: CheckpointTrigger) -> &'static str {
     match trigger {
         CheckpointTrigger::Interval => "interval",
+        CheckpointTrigger::Quiet => "quiet",
+        CheckpointTrigger::Asked => "asked",
         CheckpointTrigger::AgentEnded => "agent ended",
         CheckpointTrigger::Drain => "drain",
     }

@@ -21,4 +21,5 @@ mod saturated;
 mod schedules;
 mod silent_worker;
 mod stack;
+mod start_points;
 mod top;

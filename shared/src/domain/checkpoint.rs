@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Epoch;
 
+/// The longest message of a checkpoint, in characters.
+pub const MAX_MESSAGE_CHARS: usize = 2000;
+
 /// What made the worker take a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +15,10 @@ use super::Epoch;
 pub enum CheckpointTrigger {
     /// The task's interval went by.
     Interval,
+    /// The agent's output fell silent after it had said something.
+    Quiet,
+    /// The agent asked for it.
+    Asked,
     /// The agent ended, well or not.
     AgentEnded,
     /// The worker shuts down and hands the task back.
@@ -28,6 +35,8 @@ pub struct Checkpoint {
     pub epoch: Epoch,
     /// What made the worker take it.
     pub trigger: CheckpointTrigger,
+    /// What the agent said about it when it asked for it.
+    pub message: Option<String>,
     /// The commit that the patch applies to; the remote has it.
     pub base_commit: String,
     /// The git tree that base and patch give.
@@ -51,6 +60,8 @@ pub struct Checkpoint {
 pub struct NewCheckpoint {
     /// What made the worker take it.
     pub trigger: CheckpointTrigger,
+    /// What the agent said about it: up to [`MAX_MESSAGE_CHARS`] characters.
+    pub message: Option<String>,
     /// The commit that the patch applies to.
     pub base_commit: String,
     /// The git tree that base and patch give.

@@ -93,6 +93,14 @@ pub struct Task {
     pub checkpoint_interval_secs: i32,
     /// Not before this time.
     pub run_at: Option<DateTime<Utc>>,
+    /// The task whose work it goes on from.
+    pub continue_from_task_id: Option<TaskId>,
+    /// The checkpoint of that task, or the commit, that it starts from.
+    pub checkpoint_sha: Option<String>,
+    /// What alone is brought over from that task.
+    pub copy_files: Vec<String>,
+    /// Globs of ignored files that its checkpoints keep.
+    pub keep_ignored: Vec<String>,
     /// What becomes of its result.
     pub completion_action: CompletionAction,
     /// How it is merged, where it is.
@@ -199,6 +207,28 @@ pub struct Attempt {
     pub error_message: Option<String>,
 }
 
+/// Where a task's work starts that does not start at the tip of its branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartPoint {
+    /// The task whose work it goes on from.
+    pub task_id: Option<TaskId>,
+    /// The tree of that task's checkpoint; without such a task, a commit.
+    pub sha: Option<String>,
+    /// What alone is brought over from that task; all of its work if empty.
+    pub copy_files: Vec<String>,
+}
+
+/// What another task has saved, for one that goes on from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTask {
+    /// The commit that its work is based on, once an attempt has found it.
+    pub base_commit: Option<String>,
+    /// The commit that its result was pushed as.
+    pub pushed_commit: Option<String>,
+    /// Whether it has taken any checkpoint.
+    pub has_checkpoints: bool,
+}
+
 /// What a worker gets with a claim.
 #[derive(Clone, Debug)]
 pub struct ClaimedTask {
@@ -230,6 +260,10 @@ pub struct ClaimedTask {
     pub timeout_secs: Option<i32>,
     /// How often its work is saved, in seconds.
     pub checkpoint_interval_secs: i32,
+    /// Where its work starts, if not at the tip of its branch.
+    pub start: StartPoint,
+    /// Globs of ignored files that its checkpoints keep.
+    pub keep_ignored: Vec<String>,
     /// What becomes of its result.
     pub completion_action: CompletionAction,
     /// How it is merged, where it is.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Fenced, Store, StoreError};
-use crate::domain::{Checkpoint, CheckpointTrigger, Epoch, NewCheckpoint, OwnerId, StoredPatch, TaskId};
+use crate::domain::{
+    Checkpoint, CheckpointTrigger, Epoch, NewCheckpoint, OwnerId, SourceTask, StoredPatch, TaskId,
+};
 
 /// Where a checkpoint was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +37,8 @@ impl Store {
                 RETURNING id, epoch, last_sequence, last_checkpoint
             ), stored AS (
                 INSERT INTO task_checkpoints (task_id, number, epoch, trigger, base_commit, tree_id, files_changed,
-                                              lines_added, lines_removed, duration_ms)
-                SELECT id, last_checkpoint, epoch, $3, $4, $5, $6, $7, $8, $9 FROM head
+                                              lines_added, lines_removed, duration_ms, message)
+                SELECT id, last_checkpoint, epoch, $3, $4, $5, $6, $7, $8, $9, $14 FROM head
             ), patch AS (
                 INSERT INTO checkpoint_patches (task_id, number, patch_gzip, unpacked_bytes, sha256, expires_at)
                 SELECT id, last_checkpoint, $10, $11, $12, now() + make_interval(secs => $13) FROM head
@@ -45,6 +47,7 @@ impl Store {
                 SELECT id, last_sequence, epoch, 'checkpoint', jsonb_build_object(
                     'number', last_checkpoint, 'trigger', $3, 'treeId', $5::text, 'filesChanged', $6::integer,
                     'linesAdded', $7::bigint, 'linesRemoved', $8::bigint, 'patchBytes', length($10::bytea))
+                    || CASE WHEN $14::text IS NULL THEN '{}' ELSE jsonb_build_object('message', $14::text) END
                 FROM head
             )
             SELECT last_checkpoint AS number, last_sequence AS sequence FROM head
@@ -62,6 +65,7 @@ impl Store {
             checkpoint.unpacked_bytes,
             checkpoint.sha256.as_slice(),
             keep.as_secs_f64(),
+            checkpoint.message,
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -105,8 +109,8 @@ impl Store {
         let checkpoints = sqlx::query_as!(
             Checkpoint,
             r#"
-            SELECT c.number, c.epoch AS "epoch: Epoch", c.trigger AS "trigger: CheckpointTrigger", c.base_commit,
-                   c.tree_id, c.files_changed, c.lines_added, c.lines_removed, c.duration_ms, c.created_at,
+            SELECT c.number, c.epoch AS "epoch: Epoch", c.trigger AS "trigger: CheckpointTrigger", c.message,
+                   c.base_commit, c.tree_id, c.files_changed, c.lines_added, c.lines_removed, c.duration_ms, c.created_at,
                    length(p.patch_gzip)::bigint AS patch_bytes
             FROM task_checkpoints c
             JOIN tasks t ON t.id = c.task_id
@@ -169,6 +173,60 @@ impl Store {
             "#,
             task.uuid(),
             before,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(patch)
+    }
+
+    /// Returns what another task of the same owner has saved; `None` if it is gone.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn source_task(&self, task: TaskId, source: TaskId) -> Result<Option<SourceTask>, StoreError> {
+        let found = sqlx::query_as!(
+            SourceTask,
+            r#"
+            SELECT s.base_commit, CASE WHEN s.result_branch IS NOT NULL THEN s.result_commit END AS pushed_commit,
+                   s.last_checkpoint > 0 AS "has_checkpoints!"
+            FROM tasks t JOIN tasks s ON s.owner_id = t.owner_id AND s.repository_url = t.repository_url
+            WHERE t.id = $1 AND s.id = $2
+            "#,
+            task.uuid(),
+            source.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found)
+    }
+
+    /// Returns the newest patch of another task of the same owner with a number below `before`, and with this tree if one is
+    /// given.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn source_patch_before(
+        &self,
+        task: TaskId,
+        source: TaskId,
+        tree_id: Option<&str>,
+        before: i32,
+    ) -> Result<Option<StoredPatch>, StoreError> {
+        let patch = sqlx::query_as!(
+            StoredPatch,
+            r#"
+            SELECT c.number, c.base_commit, c.tree_id, p.patch_gzip, p.sha256
+            FROM tasks t
+            JOIN tasks s ON s.owner_id = t.owner_id
+            JOIN task_checkpoints c ON c.task_id = s.id
+            JOIN checkpoint_patches p ON p.task_id = c.task_id AND p.number = c.number
+            WHERE t.id = $1 AND s.id = $2 AND c.number < $3 AND ($4::text IS NULL OR c.tree_id = $4)
+            ORDER BY c.number DESC LIMIT 1
+            "#,
+            task.uuid(),
+            source.uuid(),
+            before,
+            tree_id,
         )
         .fetch_optional(&self.pool)
         .await?;

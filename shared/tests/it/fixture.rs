@@ -53,6 +53,7 @@ pub(crate) fn agent_failure() -> Failure {
 pub(crate) fn checkpoint(patch: &[u8]) -> NewCheckpoint {
     NewCheckpoint {
         trigger: CheckpointTrigger::Interval,
+        message: None,
         base_commit: "a".repeat(40),
         tree_id: "b".repeat(40),
         files_changed: 1,

@@ -37,6 +37,7 @@ mod retry_completion;
 mod schedules;
 mod slots;
 mod start;
+mod start_points;
 mod streak;
 mod submission;
 mod transitions;

@@ -1,4 +1,6 @@
-//! Before the agent: the repository, the workspace, and the work of the attempt before.
+//! Before the agent: the repository, the workspace, and the work of the attempt before, or of another task.
+
+mod source;
 
 mod take_up;
 
@@ -8,6 +10,7 @@ use makima_shared::domain::{AttemptOutcome, EventKind, Failure, Reason, Reposito
 use makima_shared::store::Fenced;
 use tracing::{info, warn};
 
+use self::source::Source;
 use super::threads::Threads;
 use super::{Attempt, End};
 use crate::git::Cancel;
@@ -49,9 +52,10 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
         if let Some(prepared) = take_up::run(attempt, &threads).await? {
             return Ok(prepared);
         }
-        let base = fetch(attempt, &threads).await?;
+        let source = source::find(attempt).await?;
+        let base = fetch(attempt, &threads, source.as_ref()).await?;
         let prepared = create(attempt, &threads, base).await?;
-        resume(attempt, &threads, prepared).await
+        resume(attempt, &threads, prepared, source).await
     };
     let interrupted = async {
         tokio::select! {
@@ -63,7 +67,8 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
     threads.guard(steps, interrupted).await
 }
 
-async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<Beginning, End> {
+/// Fetches what the work is based on: what an attempt before found, the state that the task starts from, or its branch.
+async fn fetch(attempt: &Attempt<'_>, threads: &Threads, source: Option<&Source>) -> Result<Beginning, End> {
     let task = attempt.task;
     let allow_local = attempt.context().config.worker.allow_local_repositories;
     if let Err(problem) = RepositoryUrl::parse(&task.repository_url, allow_local) {
@@ -74,11 +79,23 @@ async fn fetch(attempt: &Attempt<'_>, threads: &Threads) -> Result<Beginning, En
         ));
     }
     let repositories = Arc::clone(&attempt.context().repositories);
-    let (url, branch, pinned) =
-        (task.repository_url.clone(), task.base_branch.clone(), task.base_commit.clone());
+    let (url, branch) = (task.repository_url.clone(), task.base_branch.clone());
+    let copies = !task.start.copy_files.is_empty();
+    let source_commit = source.map(|source| source.commit().to_owned());
+    let (pinned, beside) = match source_commit {
+        Some(commit) if copies => (task.base_commit.clone(), Some(commit)),
+        Some(commit) => (Some(commit), None),
+        None if task.start.task_id.is_some() => (task.base_commit.clone(), None),
+        None => (task.base_commit.clone().or_else(|| task.start.sha.clone()), None),
+    };
     let cancel = threads.cancel().clone();
     threads
-        .run(move || fetch_base(&repositories, &url, branch, pinned, &cancel))
+        .run(move || {
+            if let Some(commit) = beside {
+                repositories.fetch_commit(&url, branch.as_deref(), &commit, &cancel)?;
+            }
+            fetch_base(&repositories, &url, branch, pinned, &cancel)
+        })
         .await?
         .map_err(|error| not_fetched(attempt, &error))
 }
@@ -124,6 +141,7 @@ fn fetch_base(
 
 async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) -> Result<Prepared, End> {
     let root = attempt.life.work_dir.path().join(kept::name(attempt.task.id, attempt.task.epoch));
+    let keep_ignored = attempt.task.keep_ignored.clone();
     let cancel = threads.cancel().clone();
     let ready = Arc::clone(&attempt.life.ready);
     let making = threads.run(move || {
@@ -132,14 +150,20 @@ async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) 
             // What of it was made; the worker's next life removes it if this does not.
             let _ = remove_directory(&root);
         }
-        created.map(|workspace| Prepared { workspace, restored_tree: None })
+        created.map(|workspace| Prepared { workspace: workspace.keeping(&keep_ignored), restored_tree: None })
     });
     let created = making.await?;
     created.map_err(|error| here("WORKSPACE_FAILED", chain(&error), attempt))
 }
 
-/// Restores the newest checkpoint that proves good, and tells the store what the attempt starts from.
-async fn resume(attempt: &Attempt<'_>, threads: &Threads, mut prepared: Prepared) -> Result<Prepared, End> {
+/// Restores the newest checkpoint that proves good, or else what the task goes on from, and tells the store what the attempt
+/// starts from.
+async fn resume(
+    attempt: &Attempt<'_>,
+    threads: &Threads,
+    mut prepared: Prepared,
+    source: Option<Source>,
+) -> Result<Prepared, End> {
     let mut before = i32::MAX;
     let mut resumed_from = None;
     while let Some(patch) = patch_before(attempt, before).await? {
@@ -165,6 +189,14 @@ async fn resume(attempt: &Attempt<'_>, threads: &Threads, mut prepared: Prepared
     if attempt.task.completion_only && resumed_from.is_none() {
         let message = "the checkpoint with the work is no longer there".to_owned();
         return Err(unusable("CHECKPOINT_LOST", message, true));
+    }
+    if let (None, Some(task)) = (resumed_from, attempt.task.start.task_id) {
+        let source = match source {
+            Some(source) => source,
+            // There are checkpoints of its own, and none is good.
+            None => source::look_up(attempt, task).await?,
+        };
+        prepared = source::take_over(attempt, threads, prepared, source).await?;
     }
     let base_commit = prepared.workspace.base_commit();
     let store = &attempt.context().store;

@@ -6,7 +6,7 @@
 use makima_shared::domain::{EventKind, OutputStream};
 use makima_shared::store::{Fenced, StoreError};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::Attempt;
 use crate::hints;
@@ -14,11 +14,13 @@ use crate::output::{Batch, OutputLine, Stream, Truncated};
 
 /// Writes batches until the agent's output ends or the attempt is over. Batches that come after that are dropped by
 /// closing the channel; the pump goes on draining the pipes.
-pub(super) async fn run(attempt: &Attempt<'_>, mut batches: mpsc::Receiver<Batch>) {
+/// Each batch is told to whoever waits for `activity`.
+pub(super) async fn run(attempt: &Attempt<'_>, mut batches: mpsc::Receiver<Batch>, activity: &Notify) {
     let (news, heard) = watch::channel(0);
     let write = async {
         let mut recorder = Recorder { attempt, written: 0, news };
         while let Some(batch) = batches.recv().await {
+            activity.notify_one();
             if let Err(stop) = recorder.take(&batch).await {
                 return recorder.give_up(stop).await;
             }

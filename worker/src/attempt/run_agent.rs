@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
 use makima_shared::telemetry::names;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::prepare::{Prepared, accepted, chain, here};
-use super::{Attempt, End, record};
+use super::{Attempt, End, record, save};
 use crate::agent;
 use crate::checkpoint::{Checkpointer, Taken};
+use crate::checkpoint_request::Desk;
 use crate::output::{Batch, PumpReport, pump};
 use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
 
@@ -33,7 +34,7 @@ pub(super) struct Outcome {
 
 /// What makes a worker end an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StopCause {
+pub(super) enum StopCause {
     /// The attempt is over, or the lease is lost.
     Revoked,
     /// The worker drains.
@@ -46,16 +47,24 @@ enum StopCause {
 
 /// Runs the agent to its end and saves what it leaves. `Err` if something else than the agent decides the attempt.
 pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Outcome, End> {
-    let mut process = start(attempt, prepared).await?;
+    let desk = open_desk(prepared);
+    let mut process = start(attempt, prepared, desk.as_ref()).await?;
     let streams = process.stdout().zip(process.stderr());
     let (batch_sink, batches) = mpsc::channel(OUTPUT_BATCHES);
     let limit = attempt.context().config.worker.max_output_bytes;
-    let ended = CancellationToken::new();
+    let (ended, activity) = (CancellationToken::new(), Notify::new());
     let output = async {
         if let Some((stdout, stderr)) = streams {
             let waiting = batch_sink.downgrade();
             let reading = pump(stdout, stderr, limit, batch_sink);
-            tokio::join!(read_output(attempt, reading, waiting, &ended), record::run(attempt, batches));
+            let recording = record::run(attempt, batches, &activity);
+            tokio::join!(read_output(attempt, reading, waiting, &ended), recording);
+        }
+    };
+    let (ask_sink, asks) = mpsc::channel(1);
+    let desk = async {
+        if let Some(desk) = &desk {
+            desk.serve(ask_sink, &ended).await;
         }
     };
     let mut checkpointer = Checkpointer::new(attempt, &prepared.workspace, prepared.restored_tree.clone());
@@ -66,8 +75,8 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
         end
     };
     // The output ends when the last process of the tree has ended, and so before or soon after the agent's end is known.
-    let ((agent_end, cause), (), ()) =
-        tokio::join!(agent, output, save_by_interval(attempt, &mut checkpointer, &ended, verdict_sink));
+    let saving = save::run(attempt, &mut checkpointer, &activity, asks, &ended, verdict_sink);
+    let ((agent_end, cause), (), (), ()) = tokio::join!(agent, output, desk, saving);
     info!(end = ?agent_end, ?cause, "the agent ended");
     settle(attempt, agent_end, cause, &mut checkpointer).await
 }
@@ -101,12 +110,24 @@ async fn read_output(
     }
 }
 
-async fn start(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<AgentProcess, End> {
+/// Opens the desk where the agent asks for checkpoints. An agent can do without.
+fn open_desk(prepared: &Prepared) -> Option<Desk> {
+    Desk::open(prepared.workspace.root())
+        .inspect_err(|error| warn!(%error, "the agent cannot ask for checkpoints"))
+        .ok()
+}
+
+async fn start(attempt: &Attempt<'_>, prepared: &Prepared, desk: Option<&Desk>) -> Result<AgentProcess, End> {
     let (context, task) = (attempt.context(), attempt.task);
     let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
-    let command =
-        agent::prepare(task, &prepared.workspace, &context.executable, &context.config.worker.agent_env)
-            .map_err(|error| failed(error.to_string()))?;
+    let command = agent::prepare(
+        task,
+        &prepared.workspace,
+        desk,
+        &context.executable,
+        &context.config.worker.agent_env,
+    )
+    .map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
     accepted(attempt.transition(Transition::started(task.epoch)).await)?;
     metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
@@ -157,33 +178,6 @@ async fn stop_causes(attempt: &Attempt<'_>) -> StopCause {
     }
 }
 
-/// Takes checkpoints until the agent has ended, or one of them tells that it must. One that is under way is brought to
-/// its end, because no two may read the tree at the same time.
-async fn save_by_interval(
-    attempt: &Attempt<'_>,
-    checkpointer: &mut Checkpointer<'_>,
-    ended: &CancellationToken,
-    verdict: oneshot::Sender<StopCause>,
-) {
-    let period = Duration::from_secs(attempt.task.checkpoint_interval_secs.unsigned_abs().into());
-    let mut ticks = interval_at(Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let cause = loop {
-        tokio::select! {
-            biased;
-            () = ended.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        match checkpointer.take(CheckpointTrigger::Interval).await {
-            Taken::Saved | Taken::NotStored => {}
-            Taken::Over => break StopCause::Revoked,
-            Taken::WorkspaceGone => break StopCause::WorkspaceGone,
-        }
-    };
-    // Nobody listens any more when the agent has ended meanwhile.
-    let _ = verdict.send(cause);
-}
-
 /// Saves the last of the work, and tells what the end means where the agent did not decide it.
 async fn settle(
     attempt: &Attempt<'_>,
@@ -208,12 +202,12 @@ async fn settle(
         // Nothing is there to read, or the reader of before still hangs in it.
         Some(StopCause::WorkspaceGone) => Taken::WorkspaceGone,
         Some(StopCause::Revoked | StopCause::Drain | StopCause::Timeout) | None => {
-            checkpointer.take(trigger).await
+            checkpointer.take(trigger, None).await
         }
     };
     let is_saved = match saved {
-        Taken::Saved => true,
-        Taken::NotStored => false,
+        Taken::Saved(_) => true,
+        Taken::NotStored(_) => false,
         Taken::Over => return Err(End::Over),
         Taken::WorkspaceGone => {
             let message = "the workspace vanished or became unreadable while the agent ran";

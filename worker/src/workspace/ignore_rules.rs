@@ -8,12 +8,14 @@
 //! about, and that an excluded directory excludes all below it.
 
 mod glob;
+mod keep;
 mod pattern;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::tree_reader::TreeReader;
+pub(super) use keep::KeepRules;
 use pattern::Pattern;
 
 /// The file that holds a directory's rules.

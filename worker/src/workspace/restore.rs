@@ -87,35 +87,45 @@ pub fn restore(
     saved: &SavedPatch<'_>,
     limits: PatchLimits,
 ) -> Result<(), RestoreError> {
-    if Sha256::digest(saved.gzip)[..] != *saved.sha256 {
-        return Err(RestoreError::ChecksumMismatch);
-    }
+    check_sum(saved)?;
     let index = workspace.host_git().join("restore.index");
-    let applied = apply(workspace, saved.gzip, limits, &index);
+    let applied = std::fs::copy(workspace.host_git().join("index"), &index)
+        .map_err(|source| io_failed("apply", source))
+        .and_then(|_bytes| apply(workspace, saved.gzip, limits, &index));
     // Whether it is there or not, it is of no more use.
     let _ = std::fs::remove_file(&index);
     let found = applied?;
-    let mismatch = |found: String| RestoreError::TreeMismatch { expected: saved.tree_id.to_owned(), found };
     if found != saved.tree_id {
-        return Err(mismatch(found));
+        return Err(RestoreError::TreeMismatch { expected: saved.tree_id.to_owned(), found });
     }
-    check_out(workspace, &found)?;
-    let read_back = snapshot(workspace)?.tree_id;
-    if read_back != saved.tree_id {
+    switch_to(workspace, &found)
+}
+
+/// Compares the patch with the checksum that was recorded.
+pub(super) fn check_sum(saved: &SavedPatch<'_>) -> Result<(), RestoreError> {
+    let is_same = Sha256::digest(saved.gzip)[..] == *saved.sha256;
+    is_same.then_some(()).ok_or(RestoreError::ChecksumMismatch)
+}
+
+/// Brings the files of a workspace at its base to a tree, and reads them back; if they are another tree then, they are
+/// brought to the base again.
+pub(super) fn switch_to(workspace: &Workspace, tree_id: &str) -> Result<(), RestoreError> {
+    check_out(workspace, tree_id)?;
+    let found = snapshot(workspace)?.tree_id;
+    if found != tree_id {
         check_out(workspace, &workspace.base_commit())?;
-        return Err(mismatch(read_back));
+        return Err(RestoreError::TreeMismatch { expected: tree_id.to_owned(), found });
     }
     Ok(())
 }
 
-/// Applies the patch to an index of the base and returns the tree that comes of it.
-fn apply(
+/// Applies the patch to an index of its base and returns the tree that comes of it.
+pub(super) fn apply(
     workspace: &Workspace,
     gzip: &[u8],
     limits: PatchLimits,
     index: &Path,
 ) -> Result<String, RestoreError> {
-    std::fs::copy(workspace.host_git().join("index"), index).map_err(|source| io_failed("apply", source))?;
     let mut guard = BufReader::new(Guard::new(gzip, limits));
     let applied = match guard.fill_buf() {
         // git takes an empty patch for an error.

@@ -5,7 +5,7 @@
 //! trusted by their stat data. Nested repositories are stored as the files they hold. Submodules that the base has stay as
 //! they are. What cannot be read or stored is left out and named in [`Snapshot::skipped`].
 //!
-//! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index), empty directories, `.git`
+//! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index, or the task keeps it), empty directories, `.git`
 //! directories at any depth.
 
 mod known;
@@ -88,7 +88,7 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
     let mut known = Known::of(&index);
     let mut skipped = Skipped::default();
 
-    let mut changes = scan(&mut reader, &mut known, written, &mut skipped);
+    let mut changes = scan(&mut reader, &mut known, &workspace.keep_ignored, written, &mut skipped);
     changes.extend(added_by_agent(workspace, &mut reader, &known, &changes));
     let stored_bytes = apply(&repository, &mut index, &mut reader, &changes, &mut skipped)?;
 

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cancel;
+mod copy_files;
 mod fixture;
 mod ignore;
+mod keep_ignored;
 mod merge;
 mod odd_files;
 mod pull_request;

@@ -22,6 +22,24 @@ fn agent_finds_a_clean_tree_on_the_branch_of_its_base() {
 }
 
 #[test]
+fn a_work_tree_that_vanished_or_was_swapped_is_gone() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    assert!(!workspace.is_gone());
+    let (tree, aside) = (workspace.tree(), workspace.root().join("aside"));
+    fs::rename(&tree, &aside).unwrap();
+    assert!(workspace.is_gone());
+    std::os::unix::fs::symlink(&aside, &tree).unwrap();
+    assert!(workspace.is_gone());
+    fs::remove_file(&tree).unwrap();
+    fs::write(&tree, "a file").unwrap();
+    assert!(workspace.is_gone());
+    fs::remove_file(&tree).unwrap();
+    fs::rename(&aside, &tree).unwrap();
+    assert!(!workspace.is_gone());
+}
+
+#[test]
 fn agent_can_commit_fetch_and_has_no_credentials() {
     let fixture = Fixture::new();
     let fetched = fixture.fetched();

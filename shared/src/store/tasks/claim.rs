@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::types::Json;
 
-use crate::domain::{Agent, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, TaskId, WorkerId};
+use crate::domain::{
+    Agent, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, StartPoint, TaskId, WorkerId,
+};
 use crate::store::{Store, StoreError};
 use crate::telemetry::record;
 
@@ -60,6 +62,7 @@ impl Store {
                    env AS "env: Json<BTreeMap<String, String>>", max_retries, retry_count, timeout_secs,
                    checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit,
                    merge_strategy AS "merge_strategy: MergeStrategy", completion_only,
+                   continue_from_task_id AS "continue_from_task_id: TaskId", checkpoint_sha, copy_files, keep_ignored,
                    extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
@@ -84,6 +87,12 @@ impl Store {
             retry_count: row.retry_count,
             timeout_secs: row.timeout_secs,
             checkpoint_interval_secs: row.checkpoint_interval_secs,
+            start: StartPoint {
+                task_id: row.continue_from_task_id,
+                sha: row.checkpoint_sha,
+                copy_files: row.copy_files,
+            },
+            keep_ignored: row.keep_ignored,
             completion_action: row.completion_action,
             merge_strategy: row.merge_strategy,
             completion_only: row.completion_only,

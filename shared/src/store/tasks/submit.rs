@@ -5,6 +5,7 @@
 
 mod insert;
 mod parents;
+mod sources;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,15 @@ pub enum SubmitError {
     /// The owner has no such task.
     #[error("the parent task {0} does not exist")]
     ParentNotFound(TaskId),
+    /// The owner has no such task to go on from.
+    #[error("the task {0} to go on from does not exist")]
+    SourceNotFound(TaskId),
+    /// The task to go on from works on another repository.
+    #[error("the task {0} to go on from works on another repository")]
+    SourceElsewhere(TaskId),
+    /// The task to go on from has no checkpoint with the tree that is asked for.
+    #[error("the task {0} to go on from has no such checkpoint")]
+    SourceCheckpointNotFound(TaskId),
     /// PostgreSQL is away.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -171,7 +181,7 @@ impl Store {
         tasks: &[NewTask],
         key: Option<RequestKey<'_>>,
     ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
-        if tasks.iter().all(|task| task.parents.is_empty() && task.submission.parent_task_id.is_none()) {
+        if tasks.iter().all(NewTask::names_no_other) {
             return insert::tasks_insert(&self.pool, owner, tasks, &BTreeMap::new(), key).await;
         }
         let mut txn = self.pool.begin().await?;

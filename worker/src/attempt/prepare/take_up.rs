@@ -45,6 +45,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, threads: &Threads) -> Result<Opti
     };
     let number = last.as_ref().map(|last| last.number);
     info!(checkpoint = number, "goes on in the workspace of the attempt before");
+    let workspace = workspace.keeping(&task.keep_ignored);
     let prepared = Prepared { workspace, restored_tree: last.map(|last| last.tree_id) };
     tell(attempt, &prepared, number).await?;
     Ok(Some(prepared))

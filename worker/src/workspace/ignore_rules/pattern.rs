@@ -106,6 +106,16 @@ impl Pattern {
         self.is_negated
     }
 
+    /// Tells whether something below `directory` may match.
+    pub(super) fn may_match_below(&self, directory: &[u8]) -> bool {
+        let below = [directory, b"/"].concat();
+        match &self.matcher {
+            Matcher::Name(_) | Matcher::NameEnd(_) | Matcher::NameGlob(_) => true,
+            Matcher::Path(wanted) => wanted.starts_with(&below),
+            Matcher::PathGlob(plain, _) => plain.starts_with(&below) || below.starts_with(plain),
+        }
+    }
+
     /// Tells whether the pattern matches `path`, which begins in the directory of the rules.
     pub(super) fn matches(&self, path: &[u8], is_directory: bool) -> bool {
         if self.directories_only && !is_directory {

@@ -6,7 +6,7 @@
 use git2::IndexEntry;
 use nix::sys::stat::FileStat;
 
-use super::super::ignore_rules::{IgnoreRules, RULES_FILE, join};
+use super::super::ignore_rules::{IgnoreRules, KeepRules, RULES_FILE, join};
 use super::super::tree_reader::{Kind, Listing, TreeReader};
 use super::Skipped;
 use super::known::Known;
@@ -26,11 +26,14 @@ pub(super) enum Change {
 pub(super) fn scan(
     reader: &mut TreeReader,
     known: &mut Known,
+    keep_ignored: &[String],
     written: IndexWritten,
     skipped: &mut Skipped,
 ) -> Vec<Change> {
-    let root = Directory { path: Vec::new(), rules: IgnoreRules::default(), is_excluded: false };
-    let mut scan = Scan { reader, known, written, skipped, taken: Vec::new(), waiting: vec![root] };
+    let root =
+        Directory { path: Vec::new(), rules: IgnoreRules::default(), is_excluded: false, is_kept: false };
+    let keep = KeepRules::parse(keep_ignored);
+    let mut scan = Scan { reader, known, keep, written, skipped, taken: Vec::new(), waiting: vec![root] };
     while let Some(directory) = scan.waiting.pop() {
         scan.look_into(directory);
     }
@@ -45,13 +48,24 @@ struct Directory {
     path: Vec<u8>,
     /// The rules that hold for its own path.
     rules: IgnoreRules,
-    /// Then only tracked files count.
+    /// Then only files count that are tracked, or kept all the same.
     is_excluded: bool,
+    /// Then all count, but for those that a glob says are not kept.
+    is_kept: bool,
+}
+
+impl Directory {
+    /// Tells whether something that is not tracked counts here.
+    fn wants(&self, keep: &KeepRules, path: &[u8], is_directory: bool) -> bool {
+        let is_kept = keep.verdict(path, is_directory).unwrap_or(self.is_kept);
+        is_kept || !(self.is_excluded || self.rules.exclude(path, is_directory))
+    }
 }
 
 struct Scan<'a> {
     reader: &'a mut TreeReader,
     known: &'a mut Known,
+    keep: KeepRules,
     written: IndexWritten,
     skipped: &'a mut Skipped,
     taken: Vec<Vec<u8>>,
@@ -59,54 +73,57 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn look_into(&mut self, Directory { path, mut rules, is_excluded }: Directory) {
-        let names = match self.reader.list(&path) {
+    fn look_into(&mut self, mut directory: Directory) {
+        let names = match self.reader.list(&directory.path) {
             Listing::Names(names) => names,
             // It vanished, and what the index has below it with it.
             Listing::Gone => return,
             Listing::Unreadable(error) => {
-                self.skipped.add(&path, error);
-                return self.known.meet_below(&path);
+                self.skipped.add(&directory.path, error);
+                return self.known.meet_below(&directory.path);
             }
         };
-        if !is_excluded && names.iter().any(|(name, stat)| name == RULES_FILE && Kind::of(stat) == Kind::File)
-        {
-            rules = rules.enter(self.reader, &path);
+        let is_rules =
+            |(name, stat): &(Vec<u8>, FileStat)| name == RULES_FILE && Kind::of(stat) == Kind::File;
+        if !directory.is_excluded && names.iter().any(is_rules) {
+            directory.rules = directory.rules.enter(self.reader, &directory.path);
         }
         for (name, stat) in names {
             if name.eq_ignore_ascii_case(b".git") {
                 continue;
             }
-            let path = join(&path, &name);
+            let path = join(&directory.path, &name);
             if path.len() > MAX_PATH_BYTES {
                 self.skipped.add(&path[..MAX_PATH_BYTES], "its path is too long");
                 continue;
             }
             match Kind::of(&stat) {
-                Kind::Directory => self.directory(path, &rules, is_excluded),
-                Kind::File | Kind::Link => self.file(path, &stat, &rules, is_excluded),
-                Kind::Special if is_excluded || rules.exclude(&path, false) => {}
+                Kind::Directory => self.directory(path, &directory),
+                Kind::File | Kind::Link => self.file(path, &stat, &directory),
+                Kind::Special if !directory.wants(&self.keep, &path, false) => {}
                 Kind::Special => self.skipped.add(&path, "neither a file nor a link"),
             }
         }
     }
 
-    fn directory(&mut self, path: Vec<u8>, rules: &IgnoreRules, is_excluded: bool) {
+    fn directory(&mut self, path: Vec<u8>, above: &Directory) {
         if self.known.get(&path).is_some_and(is_submodule) && self.is_still_submodule(&path) {
             self.known.meet(&path);
             return;
         }
-        let is_excluded = is_excluded || rules.exclude(&path, true);
-        if !is_excluded || self.known.has_below(&path) {
-            self.waiting.push(Directory { path, rules: rules.clone(), is_excluded });
+        let is_kept = self.keep.verdict(&path, true).unwrap_or(above.is_kept);
+        let is_excluded = above.is_excluded || above.rules.exclude(&path, true);
+        let is_wanted = is_kept || !is_excluded;
+        if is_wanted || self.known.has_below(&path) || self.keep.may_keep_below(&path) {
+            self.waiting.push(Directory { path, rules: above.rules.clone(), is_excluded, is_kept });
         }
     }
 
-    fn file(&mut self, path: Vec<u8>, stat: &FileStat, rules: &IgnoreRules, is_excluded: bool) {
+    fn file(&mut self, path: Vec<u8>, stat: &FileStat, directory: &Directory) {
         let written = self.written;
         let is_wanted = match self.known.meet(&path) {
             Some(entry) => !is_unchanged(entry, stat, written),
-            None => !is_excluded && !rules.exclude(&path, false),
+            None => directory.wants(&self.keep, &path, false),
         };
         if is_wanted {
             self.taken.push(path);

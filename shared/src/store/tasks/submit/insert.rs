@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::parents::{parents_lock_in_txn, part_of_in_txn};
+use super::sources::sources_check_in_txn;
 use super::{AcceptedTask, ReadyTask, RequestKey, SubmitError};
 use crate::domain::{CompletionAction, ContractId, MergeStrategy, NewTask, OwnerId, TaskId, TaskStatus};
 
@@ -19,6 +20,7 @@ pub(in crate::store) async fn tasks_insert_in_txn(
     key: Option<RequestKey<'_>>,
 ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
     part_of_in_txn(txn, owner, tasks).await?;
+    sources_check_in_txn(txn, owner, tasks).await?;
     let satisfied = parents_lock_in_txn(txn, owner, tasks).await?;
     tasks_insert(txn, owner, tasks, &satisfied, key).await
 }
@@ -57,6 +59,12 @@ struct Rows<'a> {
     max_retries: Vec<Option<i16>>,
     timeouts_secs: Vec<Option<i32>>,
     checkpoint_intervals_secs: Vec<Option<i32>>,
+    continue_from_task_ids: Vec<Option<Uuid>>,
+    checkpoint_shas: Vec<Option<&'a str>>,
+    /// One path to a line: none holds a line's end.
+    copy_files: Vec<String>,
+    /// One glob to a line.
+    keep_ignored: Vec<String>,
     completion_actions: Vec<CompletionAction>,
     merge_strategies: Vec<MergeStrategy>,
     open_children: Vec<i32>,
@@ -113,6 +121,10 @@ impl<'a> Rows<'a> {
         self.max_retries.push(asked.max_retries);
         self.timeouts_secs.push(asked.timeout_secs);
         self.checkpoint_intervals_secs.push(asked.checkpoint_interval_secs);
+        self.continue_from_task_ids.push(asked.continue_from_task_id.map(TaskId::uuid));
+        self.checkpoint_shas.push(asked.checkpoint_sha.as_deref());
+        self.copy_files.push(asked.copy_files.join("\n"));
+        self.keep_ignored.push(asked.keep_ignored.join("\n"));
         self.completion_actions.push(asked.completion_action);
         self.merge_strategies.push(asked.merge_strategy);
         Ok(())
@@ -141,23 +153,26 @@ async fn rows_insert(
                 $5::uuid[], $6::integer[], $7::timestamptz[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
                 $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[], $17::jsonb[], $18::smallint[],
                 $19::text[], $20::smallint[], $21::integer[], $22::integer[], $23::completion_action[], $27::integer[],
-                $28::merge_strategy[]
+                $28::uuid[], $29::text[], $30::text[], $31::text[], $32::merge_strategy[]
             ) AS a (id, undone_parents, run_at, parent_task_id, contract_id, name, plan, description, repository_url,
                     base_branch, target_branch, agent, env, priority, labels, max_retries, timeout_secs,
-                    checkpoint_interval_secs, completion_action, open_children, merge_strategy)
+                    checkpoint_interval_secs, completion_action, open_children, continue_from_task_id, checkpoint_sha,
+                    copy_files, keep_ignored, merge_strategy)
             WHERE $2::text IS NULL OR EXISTS (SELECT FROM key)
         ), created AS (
             INSERT INTO tasks (id, owner_id, status, slot, queued_at, undone_parents, run_at, not_before,
                                parent_task_id, contract_id, name, plan, description, repository_url, base_branch,
                                target_branch, agent, env, priority, labels, max_retries, timeout_secs,
-                               checkpoint_interval_secs, completion_action, open_children, merge_strategy, last_sequence)
+                               checkpoint_interval_secs, completion_action, open_children, continue_from_task_id,
+                               checkpoint_sha, copy_files, keep_ignored, merge_strategy, last_sequence)
             SELECT id, $1, CASE WHEN free AND NOT limited THEN 'queued' ELSE 'pending' END::task_status,
                    CASE WHEN free AND limited THEN 'waiting' ELSE 'none' END::slot_state,
                    CASE WHEN free AND NOT limited THEN now() END, undone_parents, run_at, CASE WHEN NOT free THEN run_at END,
                    parent_task_id, contract_id, name, plan, description, repository_url, base_branch,
                    target_branch, agent, env, coalesce(priority, 50::smallint), string_to_array(labels, ' '),
                    coalesce(max_retries, 3::smallint), timeout_secs, coalesce(checkpoint_interval_secs, 30),
-                   completion_action, open_children, merge_strategy, 1
+                   completion_action, open_children, continue_from_task_id, checkpoint_sha,
+                   string_to_array(copy_files, E'\n'), string_to_array(keep_ignored, E'\n'), merge_strategy, 1
             FROM asked
             RETURNING id, status, slot, priority, queued_at, labels
         ), edge AS (
@@ -200,6 +215,10 @@ async fn rows_insert(
         &rows.edge_parents,
         &rows.edge_satisfied,
         &rows.open_children,
+        &rows.continue_from_task_ids as _,
+        &rows.checkpoint_shas as _,
+        &rows.copy_files,
+        &rows.keep_ignored,
         &rows.merge_strategies as &[MergeStrategy],
     )
     .map(|row| AcceptedTask {
