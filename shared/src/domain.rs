@@ -27,7 +27,7 @@ mod worker;
 pub use agent::Agent;
 pub use bulk::BulkSubmission;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
-pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredPatch};
+pub use checkpoint::{Checkpoint, CheckpointTrigger, NewCheckpoint, StoredCommits, StoredPatch};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};

@@ -155,6 +155,7 @@ impl<'a> Checkpointer<'a> {
             patch_gzip: patch.gzip,
             unpacked_bytes: i64::try_from(patch.unpacked_bytes).unwrap_or(i64::MAX),
             sha256: patch.sha256,
+            commits: None,
             duration_ms: i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX),
         }
     }

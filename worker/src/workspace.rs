@@ -25,6 +25,7 @@
 //!
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
+mod agent_commits;
 mod agent_repository;
 mod git_dir;
 mod ignore_rules;
