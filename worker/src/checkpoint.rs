@@ -1,7 +1,10 @@
-//! Takes checkpoints: what the agent has done since the base, as a patch with the id of the tree that it leads to.
+//! Takes checkpoints: what the agent has done since the base, as a patch with the id of the tree that it leads to, and the
+//! commits that the agent made itself.
 //!
-//! An unchanged tree stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
+//! An unchanged tree with unchanged branches stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
 //! see to that.
+
+mod commits;
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +19,9 @@ use tracing::{debug, warn};
 use crate::attempt::{Attempt, End, Threads};
 use crate::hints;
 use crate::workspace::{
-    Patch, PatchError, PatchLimits, Snapshot, SnapshotError, Workspace, make_patch, snapshot,
+    Patch, PatchError, PatchLimits, SnapshotError, Workspace, agent_refs, make_patch, snapshot,
 };
+use commits::{CommitsKept, CommitsTaken};
 
 /// How long reading a tree may take. The reader follows no link and waits at no pipe, but a disk or a network file system
 /// may hang; the thread is then given up, and the workspace with it.
@@ -29,7 +33,10 @@ pub(crate) struct Checkpointer<'a> {
     workspace: Workspace,
     /// The tree of the newest stored checkpoint.
     stored_tree: Option<String>,
+    commits: CommitsKept,
     warned: bool,
+    /// The owner knows that commits are not saved.
+    warned_of_commits: bool,
 }
 
 /// Where the work stands after a checkpoint.
@@ -77,7 +84,14 @@ impl<'a> Checkpointer<'a> {
         workspace: &Workspace,
         restored_tree: Option<String>,
     ) -> Self {
-        Self { attempt, workspace: workspace.clone(), stored_tree: restored_tree, warned: false }
+        Self {
+            attempt,
+            workspace: workspace.clone(),
+            stored_tree: restored_tree,
+            commits: CommitsKept::default(),
+            warned: false,
+            warned_of_commits: false,
+        }
     }
 
     /// Takes a checkpoint if anything has changed since the last one.
@@ -104,11 +118,13 @@ impl<'a> Checkpointer<'a> {
             ..PatchLimits::default()
         };
         let Some(made) = self.make(limits).await? else { return Ok(Taken::Over) };
-        let (tree_id, patch) = match made {
+        let (patch, commits) = match made {
             Made::Unchanged => return Ok(Taken::Saved),
-            Made::Patch(snapshot, patch) => (snapshot.tree_id, patch),
+            Made::CommitsLeftOut(commits) => return Ok(self.keep_commits(commits).await),
+            Made::Patch(patch, commits) => (patch, commits),
         };
-        let checkpoint = self.describe(trigger, patch, begun);
+        let tree_id = patch.tree_id.clone();
+        let checkpoint = self.describe(trigger, patch, &commits, begun);
         let (store, keep) =
             (&self.attempt.context().store, self.attempt.context().config.worker.keep_patches);
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
@@ -120,7 +136,7 @@ impl<'a> Checkpointer<'a> {
                 self.stored_tree = Some(tree_id);
                 self.warned = false;
                 hints::announce(&self.attempt.context().queue, task, written.sequence).await;
-                Ok(Taken::Saved)
+                Ok(self.keep_commits(commits).await)
             }
         }
     }
@@ -130,9 +146,10 @@ impl<'a> Checkpointer<'a> {
     async fn make(&self, limits: PatchLimits) -> Result<Option<Made>, CheckpointError> {
         let threads = Threads::default();
         let workspace = self.workspace.cancelled_by(threads.cancel());
-        let stored = self.stored_tree.clone();
+        let (stored, commits) = (self.stored_tree.clone(), self.commits.clone());
         let making = async {
-            Ok(timeout(READ_LIMIT, threads.run(move || make(&workspace, stored.as_deref(), limits))).await)
+            Ok(timeout(READ_LIMIT, threads.run(move || make(&workspace, stored.as_deref(), commits, limits)))
+                .await)
         };
         let interrupted = async {
             self.attempt.revoked().await;
@@ -144,7 +161,13 @@ impl<'a> Checkpointer<'a> {
         }
     }
 
-    fn describe(&self, trigger: CheckpointTrigger, patch: Patch, begun: Instant) -> NewCheckpoint {
+    fn describe(
+        &self,
+        trigger: CheckpointTrigger,
+        patch: Patch,
+        commits: &CommitsTaken,
+        begun: Instant,
+    ) -> NewCheckpoint {
         NewCheckpoint {
             trigger,
             base_commit: self.workspace.base_commit(),
@@ -155,8 +178,30 @@ impl<'a> Checkpointer<'a> {
             patch_gzip: patch.gzip,
             unpacked_bytes: i64::try_from(patch.unpacked_bytes).unwrap_or(i64::MAX),
             sha256: patch.sha256,
-            commits: None,
+            commits: commits.to_store(),
             duration_ms: i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Remembers what became of the agent's commits, and tells the owner once if they are not saved, until they are again.
+    async fn keep_commits(&mut self, taken: CommitsTaken) -> Taken {
+        let CommitsTaken { kept, left_out, .. } = taken;
+        self.commits = kept;
+        let Some(error) = left_out else {
+            self.warned_of_commits &= self.commits.are_refused();
+            return Taken::Saved;
+        };
+        warn!(error = &error as &dyn std::error::Error, "the agent's commits are not in its checkpoint");
+        if std::mem::replace(&mut self.warned_of_commits, true) {
+            return Taken::Saved;
+        }
+        let message = format!(
+            "the agent's files are saved, its own commits and branches are not: {}",
+            crate::attempt::chain(&error)
+        );
+        match self.notify("COMMITS_NOT_SAVED", message).await {
+            Taken::Over => Taken::Over,
+            Taken::Saved | Taken::NotStored | Taken::WorkspaceGone => Taken::Saved,
         }
     }
 
@@ -168,6 +213,10 @@ impl<'a> Checkpointer<'a> {
         let code = if error.is_too_large() { "CHECKPOINT_TOO_LARGE" } else { "CHECKPOINT_FAILED" };
         let message =
             format!("the work since the last checkpoint is not saved: {}", crate::attempt::chain(error));
+        self.notify(code, message).await
+    }
+
+    async fn notify(&self, code: &'static str, message: String) -> Taken {
         let notices = [json!({ "code": code, "message": message })];
         let store = &self.attempt.context().store;
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
@@ -180,15 +229,21 @@ impl<'a> Checkpointer<'a> {
 
 enum Made {
     Unchanged,
-    Patch(Snapshot, Patch),
+    /// The tree is stored already, and the commits cannot be.
+    CommitsLeftOut(CommitsTaken),
+    Patch(Patch, CommitsTaken),
 }
 
-/// Reads the tree and makes the patch, unless the tree is the stored one, or the base's with nothing stored. Blocks.
+/// Reads the tree and the refs, and makes the patch and the bundle, unless both are as they are stored, or the base's with
+/// nothing stored. Blocks.
 fn make(
     workspace: &Workspace,
     stored_tree: Option<&str>,
+    commits: CommitsKept,
     limits: PatchLimits,
 ) -> Result<Made, CheckpointError> {
+    // Before the tree: what is committed in between then looks uncommitted, and not undone.
+    let refs = agent_refs(workspace);
     let snapshot = snapshot(workspace)?;
     if snapshot.skipped.count > 0 {
         debug!(skipped = snapshot.skipped.count, first = ?snapshot.skipped.first, "left out of the checkpoint");
@@ -197,9 +252,14 @@ fn make(
         Some(tree) => tree == snapshot.tree_id,
         None => !snapshot.changed,
     };
-    if is_known {
+    if is_known && !commits.are_new(workspace, refs.as_ref()) {
         return Ok(Made::Unchanged);
     }
     let patch = make_patch(workspace, &snapshot.tree_id, limits)?;
-    Ok(Made::Patch(snapshot, patch))
+    let taken = commits.take(workspace, refs, limits.gzip_bytes, patch.gzip.len() as u64);
+    Ok(if is_known && taken.left_out.is_some() {
+        Made::CommitsLeftOut(taken)
+    } else {
+        Made::Patch(patch, taken)
+    })
 }

@@ -88,8 +88,7 @@ impl<'a> AgentObjects<'a> {
         odb.add_disk_alternate(directory.path().to_str().ok_or(Unusable::Objects)?)?;
         let copies = Copies { repository: Repository::from_odb(odb)?, directory };
         let (bytes_left, packed_objects_left) = (MAX_COPIED_BYTES, MAX_PACKED_OBJECTS);
-        let mut objects =
-            Self { reader, copies, packs: HashSet::new(), bytes_left, packed_objects_left };
+        let mut objects = Self { reader, copies, packs: HashSet::new(), bytes_left, packed_objects_left };
         // What is in its place is no store of git's.
         objects.pack_names()?;
         Ok(objects)
