@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod any_work;
 mod cancel;
+mod commits;
 mod fixture;
 mod ignore;
 mod odd_files;

@@ -164,10 +164,11 @@ fn hooks_of_a_repository_on_this_machine_do_not_run() {
         trap.fixture.remote().join("objects").to_str().unwrap(),
     )
     .unwrap();
+    // Once: a commit of another second is another commit, which the branch does not take.
+    let taken = snapshot(&trap.workspace).unwrap();
+    let commit = commit_result(&trap.workspace, &taken.tree_id, "m", Author::default()).unwrap().unwrap();
     for url in [elsewhere.display().to_string(), format!("file://{}/.git", elsewhere.display())] {
         trap.fixture.cache.fetch(&url, None, &Cancel::default()).unwrap();
-        let taken = snapshot(&trap.workspace).unwrap();
-        let commit = commit_result(&trap.workspace, &taken.tree_id, "m", Author::default()).unwrap().unwrap();
         let remote = trap.fixture.cache.remote(&url).unwrap();
         for branch in ["makima/x", "proc"] {
             let _ = push(&trap.workspace, &remote, &commit, branch, &[]);
