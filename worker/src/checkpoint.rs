@@ -256,9 +256,10 @@ fn make(
         return Ok(Made::Unchanged);
     }
     let patch = make_patch(workspace, &snapshot.tree_id, limits)?;
+    let before = commits.clone();
     let taken = commits.take(workspace, refs, limits.gzip_bytes, patch.gzip.len() as u64);
     Ok(if is_known && taken.left_out.is_some() {
-        Made::CommitsLeftOut(taken)
+        Made::CommitsLeftOut(taken.without_checkpoint(before))
     } else {
         Made::Patch(patch, taken)
     })

@@ -19,6 +19,9 @@ pub(super) struct CommitsKept {
     bundle: Option<Arc<CommitBundle>>,
     /// Refs with commits that cannot be packed or have no room beside the patch, so that nobody tries in vain every time.
     refused: Option<AgentRefs>,
+    /// Refs with commits that could not be packed once: the agent may have been about to pack them itself. The second time
+    /// they are refused.
+    failed: Option<AgentRefs>,
 }
 
 /// The agent's commits for a checkpoint.
@@ -39,6 +42,12 @@ impl CommitsTaken {
         // A map of strings can always be written.
         let refs = serde_json::to_value(&bundle.refs).ok()?;
         Some(StoredCommits { pack: bundle.pack.clone(), refs, sha256: bundle.sha256.to_vec() })
+    }
+
+    /// Returns what is known if no checkpoint is stored: the newest one is still that of `before`.
+    pub(super) fn without_checkpoint(mut self, before: CommitsKept) -> Self {
+        self.kept.stored = before.stored;
+        self
     }
 }
 
@@ -84,18 +93,110 @@ impl CommitsKept {
             None => match make_bundle(workspace, &refs, max_bytes) {
                 Ok(bundle) => Arc::new(bundle),
                 Err(error) => {
-                    self.refused = error.is_permanent().then_some(refs);
+                    let is_refused = error.is_permanent() || self.failed.as_ref() == Some(&refs);
+                    self.refused = is_refused.then(|| refs.clone());
+                    self.failed = Some(refs);
                     return CommitsTaken { bundle: None, left_out: Some(error), kept: self };
                 }
             },
         };
         let room_bytes = max_bytes.saturating_sub(patch_bytes);
         if bundle.pack.len() as u64 <= room_bytes {
-            let kept = Self { stored: Some(refs), bundle: Some(Arc::clone(&bundle)), refused: None };
+            let kept = Self { stored: Some(refs), bundle: Some(Arc::clone(&bundle)), ..Self::default() };
             return CommitsTaken { bundle: Some(bundle), left_out: None, kept };
         }
         let left_out = Some(BundleError::TooLarge { limit_bytes: room_bytes });
-        let kept = Self { stored: self.stored, bundle: Some(bundle), refused: Some(refs) };
+        let kept = Self { bundle: Some(bundle), refused: Some(refs), ..self };
         CommitsTaken { bundle: None, left_out, kept }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::git::Cancel;
+    use crate::repository::RepositoryCache;
+    use crate::workspace::{Base, agent_refs};
+
+    const MAX_BYTES: u64 = 1 << 20;
+
+    fn git(directory: &Path, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=A", "-c", "user.email=a@b"]).args(arguments).current_dir(directory);
+        assert!(git.output().unwrap().status.success(), "git {arguments:?}");
+    }
+
+    fn workspace(directory: &Path) -> Workspace {
+        let source = directory.join("source");
+        std::fs::create_dir(&source).unwrap();
+        git(&source, &["init", "-q", "-b", "main"]);
+        git(&source, &["commit", "-q", "--allow-empty", "-m", "base"]);
+        let cache = RepositoryCache::new(directory.join("data"));
+        let fetched = cache.fetch(source.to_str().unwrap(), None, &Cancel::default()).unwrap();
+        let base = Base {
+            cache_git_dir: &fetched.git_dir,
+            commit: &fetched.base_commit,
+            branch_name: fetched.branch_name.as_deref(),
+            url: None,
+        };
+        Workspace::create(&directory.join("task"), &base, &Cancel::default()).unwrap()
+    }
+
+    fn commit(workspace: &Workspace) -> Option<AgentRefs> {
+        git(&workspace.tree(), &["commit", "-q", "--allow-empty", "-m", "own"]);
+        agent_refs(workspace)
+    }
+
+    #[test]
+    fn only_refs_that_changed_are_new() {
+        let directory = tempfile::tempdir().unwrap();
+        let workspace = workspace(directory.path());
+        let kept = CommitsKept::default();
+        assert!(!kept.are_new(&workspace, agent_refs(&workspace).as_ref()));
+        assert!(kept.clone().take(&workspace, agent_refs(&workspace), MAX_BYTES, 0).to_store().is_none());
+        let refs = commit(&workspace);
+        assert!(kept.are_new(&workspace, refs.as_ref()));
+        let taken = kept.take(&workspace, refs.clone(), MAX_BYTES, 0);
+        assert!(taken.left_out.is_none() && taken.to_store().is_some());
+        assert!(!taken.kept.are_new(&workspace, refs.as_ref()));
+        // The next checkpoint, for the tree's sake, has the same pack.
+        let again = taken.kept.clone().take(&workspace, refs, MAX_BYTES, 0);
+        assert!(Arc::ptr_eq(again.bundle.as_ref().unwrap(), taken.bundle.as_ref().unwrap()));
+        git(&workspace.tree(), &["reset", "-q", "--hard", &workspace.base_commit()]);
+        assert!(again.kept.are_new(&workspace, agent_refs(&workspace).as_ref()));
+        assert!(again.kept.take(&workspace, agent_refs(&workspace), MAX_BYTES, 0).to_store().is_none());
+    }
+
+    #[test]
+    fn commits_that_cannot_be_packed_are_refused_until_the_refs_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let workspace = workspace(directory.path());
+        let refs = commit(&workspace);
+        let too_large = CommitsKept::default().take(&workspace, refs.clone(), 10, 0);
+        assert!(too_large.left_out.is_some() && too_large.kept.are_refused());
+        assert!(!too_large.kept.are_new(&workspace, refs.as_ref()));
+        assert!(too_large.kept.are_new(&workspace, commit(&workspace).as_ref()));
+        // What may be a matter of the moment is tried twice.
+        std::fs::rename(workspace.tree().join(".git/objects"), directory.path().join("away")).unwrap();
+        let refs = agent_refs(&workspace);
+        let once = CommitsKept::default().take(&workspace, refs.clone(), MAX_BYTES, 0);
+        assert!(once.left_out.is_some() && once.kept.are_new(&workspace, refs.as_ref()));
+        let twice = once.kept.take(&workspace, refs.clone(), MAX_BYTES, 0);
+        assert!(twice.left_out.is_some() && !twice.kept.are_new(&workspace, refs.as_ref()));
+    }
+
+    #[test]
+    fn commits_without_room_beside_the_patch_are_stored_once_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let workspace = workspace(directory.path());
+        let refs = commit(&workspace);
+        let taken = CommitsKept::default().take(&workspace, refs.clone(), MAX_BYTES, MAX_BYTES - 10);
+        assert!(taken.to_store().is_none() && matches!(taken.left_out, Some(BundleError::TooLarge { .. })));
+        assert!(!taken.kept.are_new(&workspace, refs.as_ref()), "the same patch would leave no room either");
+        let taken = taken.kept.take(&workspace, refs, MAX_BYTES, 0);
+        assert!(taken.to_store().is_some() && !taken.kept.are_refused());
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Edit {
     Git(&'static [&'static str]),
     /// Runs git in the tree with a path at the end.
     GitPath(&'static [&'static str], Vec<u8>),
+    /// Leaves a merge, or a rebase, half-way in a conflict.
+    HalfWay(&'static str),
     /// Takes a checkpoint in between.
     Checkpoint,
 }
@@ -71,6 +73,9 @@ const COMMANDS: &[&[&str]] = &[
     &["gc", "-q", "--prune=now"],
     &["add", "-f", "target/built", "noise.log"],
     &["clean", "-qfd"],
+    &["add", "-N", "."],
+    &["update-index", "--assume-unchanged", "README.md"],
+    &["tag", "-f", "v1"],
 ];
 
 const PATH_COMMANDS: &[&[&str]] =
@@ -123,6 +128,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         3 => Just(Edit::Git(&["commit", "-qam", "work"])),
         9 => prop::sample::select(COMMANDS).prop_map(Edit::Git),
         2 => (prop::sample::select(PATH_COMMANDS), path()).prop_map(|(command, path)| Edit::GitPath(command, path)),
+        1 => prop::sample::select(vec!["merge", "rebase", "cherry-pick"]).prop_map(Edit::HalfWay),
         1 => Just(Edit::Checkpoint),
     ]
 }
@@ -211,6 +217,18 @@ pub(crate) fn perform(workspace: &Workspace, edit: &Edit) {
         Edit::Git(command) => try_git(&tree, &words(command)),
         Edit::GitPath(command, path) => {
             try_git(&tree, &[&words(command)[..], &[OsStr::from_bytes(path)]].concat())
+        }
+        Edit::HalfWay(command) => {
+            for (checkout, content) in [
+                (["checkout", "-qfB", "theirs", "HEAD"], "a\n"),
+                (["checkout", "-qfB", "ours", "HEAD~1"], "b\n"),
+            ] {
+                try_git(&tree, &words(&checkout));
+                perform(workspace, &Edit::Write(b"README.md".to_vec(), content.into()));
+                try_git(&tree, &words(&["add", "README.md"]));
+                try_git(&tree, &words(&["commit", "-qm", "one of two"]));
+            }
+            try_git(&tree, &words(&[command, "theirs"]));
         }
         Edit::Checkpoint => {
             bundle(workspace);

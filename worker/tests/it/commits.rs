@@ -10,7 +10,7 @@ use makima_worker::workspace::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::any_work::{Edit, fixture as any_fixture, play};
+use crate::any_work::{Edit, fixture as any_fixture, perform, play};
 use crate::fixture::{Fixture, bundle, checkpoint, files, git, restore_bundle, restore_patch, write};
 
 const PACK_LIMIT: u64 = 10 << 20;
@@ -270,15 +270,18 @@ fn what_an_agent_does_to_its_git_directory_holds_nobody_up() {
         let _ = fs::remove_file(path);
         nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     };
-    let damages: [&dyn Fn(&Path, &str); 8] = [
-        &|git_dir, _| pipe(&git_dir.join("HEAD")),
-        &|git_dir, _| pipe(&git_dir.join("refs/heads/main")),
-        &|git_dir, _| pipe(&git_dir.join("packed-refs")),
-        &|git_dir, head| pipe(&git_dir.join("objects").join(&head[..2]).join(&head[2..])),
-        &|git_dir, _| pipe(&git_dir.join("objects/pack/pack-0.idx")),
-        &|git_dir, _| fs::remove_dir_all(git_dir.join("objects")).unwrap(),
-        &|git_dir, _| fs::write(git_dir.join("refs/heads/main"), "ref: refs/heads/main\n").unwrap(),
-        &|git_dir, _| {
+    let damages: [&dyn Fn(&Path); 8] = [
+        &|git_dir| pipe(&git_dir.join("HEAD")),
+        &|git_dir| pipe(&git_dir.join("refs/heads/main")),
+        &|git_dir| pipe(&git_dir.join("packed-refs")),
+        &|git_dir| {
+            let head = fs::read_to_string(git_dir.join("refs/heads/main")).unwrap();
+            pipe(&git_dir.join("objects").join(&head[..2]).join(head[2..].trim_end()));
+        },
+        &|git_dir| pipe(&git_dir.join("objects/pack/pack-0.idx")),
+        &|git_dir| fs::remove_dir_all(git_dir.join("objects")).unwrap(),
+        &|git_dir| fs::write(git_dir.join("refs/heads/main"), "ref: refs/heads/main\n").unwrap(),
+        &|git_dir| {
             fs::remove_dir_all(git_dir.join("objects")).unwrap();
             std::os::unix::fs::symlink("/proc/self/root", git_dir.join("objects")).unwrap();
         },
@@ -287,8 +290,7 @@ fn what_an_agent_does_to_its_git_directory_holds_nobody_up() {
     for damage in damages {
         let workspace = fixture.workspace();
         commit(&workspace.tree(), "own");
-        let head = git(&workspace.tree(), &["rev-parse", "HEAD"]);
-        damage(&workspace.tree().join(".git"), &head);
+        damage(&workspace.tree().join(".git"));
         if let Some(refs) = agent_refs(&workspace) {
             let _ = make_bundle(&workspace, &refs, PACK_LIMIT);
         }
@@ -321,4 +323,18 @@ fn an_orphan_branch_comes_back_with_and_without_commits() {
     let fixture = any_fixture();
     play(&fixture, &[vec![alone.clone()]]).unwrap();
     play(&fixture, &[vec![alone, Edit::Git(&["commit", "-qm", "first"])]]).unwrap();
+}
+
+#[test]
+fn a_merge_left_half_way_keeps_tree_and_branches() {
+    let fixture = any_fixture();
+    for command in ["merge", "rebase", "cherry-pick"] {
+        let workspace = fixture.workspace();
+        perform(&workspace, &Edit::HalfWay(command));
+        let readme = fs::read_to_string(workspace.tree().join("README.md")).unwrap();
+        assert!(readme.contains("<<<<<<<"), "{command}: {readme}");
+        workspace.remove().unwrap();
+        play(&fixture, &[vec![Edit::HalfWay(command)], vec![Edit::Git(&["commit", "-qam", "on top"])]])
+            .unwrap();
+    }
 }
