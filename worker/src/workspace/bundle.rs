@@ -27,9 +27,15 @@ pub use restore::{SavedCommits, restore_commits};
 const MAX_UNPACKED_BYTES: usize = 256 << 20;
 /// How long packing and unpacking may take. The tree is saved and restored without commits, too.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Keeps git's memory small: by itself it holds ten objects of any size to compare them.
-const SETTINGS: [&str; 4] =
-    ["pack.threads=1", "pack.windowMemory=32m", "core.bigFileThreshold=8m", "core.deltaBaseCacheLimit=32m"];
+/// Keeps git's memory small: by itself it holds ten objects of any size to compare them. And nobody waits for a disk: no
+/// workspace outlives a crash.
+const SETTINGS: [&str; 5] = [
+    "pack.threads=1",
+    "pack.windowMemory=32m",
+    "core.bigFileThreshold=8m",
+    "core.deltaBaseCacheLimit=32m",
+    "core.fsync=none",
+];
 /// How a pack begins: `PACK`, its version and the number of its objects, of four bytes each.
 const PACK_HEADER_BYTES: usize = 12;
 

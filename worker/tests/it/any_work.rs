@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::fixture::{Fixture, bundle, bytes_path, files, git, write};
 
-const DEFAULT_CASES: u32 = 24;
+const DEFAULT_CASES: u32 = 16;
 
 /// What an agent may do to its workspace. Paths are relative, and may lead anywhere: what cannot be done is not done.
 #[derive(Debug, Clone)]
@@ -159,6 +159,7 @@ fn try_git(tree: &Path, arguments: &[&OsStr]) {
     let output = Command::new("git")
         .args(["-c", "user.name=A", "-c", "user.email=a@b", "-c", "core.editor=true"])
         .args(["-c", "advice.detachedHead=false", "-c", "init.defaultBranch=main"])
+        .args(["-c", "core.fsync=none"])
         .args(arguments)
         .current_dir(tree)
         .env("GIT_CONFIG_NOSYSTEM", "1")
