@@ -28,7 +28,9 @@ mod worker;
 pub use agent::Agent;
 pub use bulk::BulkSubmission;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
-pub use checkpoint::{Checkpoint, CheckpointTrigger, MAX_MESSAGE_CHARS, NewCheckpoint, StoredPatch};
+pub use checkpoint::{
+    Checkpoint, CheckpointTrigger, MAX_MESSAGE_CHARS, NewCheckpoint, StoredCommits, StoredPatch,
+};
 pub use completion::{Completion, CompletionAction, CompletionError, CompletionStatus, MergeStrategy};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};

@@ -1,7 +1,10 @@
-//! Takes checkpoints: what the agent has done since the base, as a patch with the id of the tree that it leads to.
+//! Takes checkpoints: what the agent has done since the base, as a patch with the id of the tree that it leads to, and the
+//! commits that the agent made itself.
 //!
-//! An unchanged tree stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
+//! An unchanged tree with unchanged branches stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
 //! see to that.
+
+mod commits;
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +19,9 @@ use tracing::{debug, warn};
 use crate::attempt::{Attempt, End, Threads};
 use crate::hints;
 use crate::workspace::{
-    Patch, PatchError, PatchLimits, Snapshot, SnapshotError, Workspace, make_patch, snapshot,
+    Patch, PatchError, PatchLimits, SnapshotError, Workspace, agent_refs, make_patch, snapshot,
 };
+use commits::{CommitsKept, CommitsTaken};
 
 /// How long reading a tree may take. The reader follows no link and waits at no pipe, but a disk or a network file system
 /// may hang; the thread is then given up, and the workspace with it.
@@ -29,7 +33,10 @@ pub(crate) struct Checkpointer<'a> {
     workspace: Workspace,
     /// The tree of the newest stored checkpoint.
     stored_tree: Option<String>,
+    commits: CommitsKept,
     warned: bool,
+    /// The owner knows that commits are not saved.
+    warned_of_commits: bool,
 }
 
 /// Where the work stands after a checkpoint.
@@ -77,7 +84,14 @@ impl<'a> Checkpointer<'a> {
         workspace: &Workspace,
         restored_tree: Option<String>,
     ) -> Self {
-        Self { attempt, workspace: workspace.clone(), stored_tree: restored_tree, warned: false }
+        Self {
+            attempt,
+            workspace: workspace.clone(),
+            stored_tree: restored_tree,
+            commits: CommitsKept::default(),
+            warned: false,
+            warned_of_commits: false,
+        }
     }
 
     /// Takes a checkpoint if anything has changed since the last one, or if there is something to say about it.
@@ -118,11 +132,13 @@ impl<'a> Checkpointer<'a> {
             ..PatchLimits::default()
         };
         let Some(made) = self.make(limits, message.is_some()).await? else { return Ok(Taken::Over) };
-        let (tree_id, patch) = match made {
+        let (patch, commits) = match made {
             Made::Unchanged => return Ok(Taken::Saved(None)),
-            Made::Patch(snapshot, patch) => (snapshot.tree_id, patch),
+            Made::CommitsLeftOut(commits) => return Ok(self.keep_commits(commits, None).await),
+            Made::Patch(patch, commits) => (patch, commits),
         };
-        let checkpoint = self.describe(trigger, message, patch, begun);
+        let tree_id = patch.tree_id.clone();
+        let checkpoint = self.describe(trigger, message, patch, &commits, begun);
         let (store, keep) =
             (&self.attempt.context().store, self.attempt.context().config.worker.keep_patches);
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
@@ -134,7 +150,7 @@ impl<'a> Checkpointer<'a> {
                 self.stored_tree = Some(tree_id);
                 self.warned = false;
                 hints::announce(&self.attempt.context().queue, task, written.sequence).await;
-                Ok(Taken::Saved(Some(written.number)))
+                Ok(self.keep_commits(commits, Some(written.number)).await)
             }
         }
     }
@@ -144,10 +160,10 @@ impl<'a> Checkpointer<'a> {
     async fn make(&self, limits: PatchLimits, always: bool) -> Result<Option<Made>, CheckpointError> {
         let threads = Threads::default();
         let workspace = self.workspace.cancelled_by(threads.cancel());
-        let stored = self.stored_tree.clone();
+        let (stored, commits) = (self.stored_tree.clone(), self.commits.clone());
         let making = async {
-            Ok(timeout(READ_LIMIT, threads.run(move || make(&workspace, stored.as_deref(), limits, always)))
-                .await)
+            let make = move || make(&workspace, stored.as_deref(), commits, limits, always);
+            Ok(timeout(READ_LIMIT, threads.run(make)).await)
         };
         let interrupted = async {
             self.attempt.revoked().await;
@@ -164,6 +180,7 @@ impl<'a> Checkpointer<'a> {
         trigger: CheckpointTrigger,
         message: Option<String>,
         patch: Patch,
+        commits: &CommitsTaken,
         begun: Instant,
     ) -> NewCheckpoint {
         NewCheckpoint {
@@ -177,42 +194,85 @@ impl<'a> Checkpointer<'a> {
             patch_gzip: patch.gzip,
             unpacked_bytes: i64::try_from(patch.unpacked_bytes).unwrap_or(i64::MAX),
             sha256: patch.sha256,
+            commits: commits.to_store(),
             duration_ms: i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Remembers what became of the agent's commits, and tells the owner once if they are not saved, until they are again.
+    async fn keep_commits(&mut self, taken: CommitsTaken, number: Option<i32>) -> Taken {
+        let CommitsTaken { kept, left_out, .. } = taken;
+        self.commits = kept;
+        let Some(error) = left_out else {
+            self.warned_of_commits &= self.commits.are_refused();
+            return Taken::Saved(number);
+        };
+        warn!(error = &error as &dyn std::error::Error, "the agent's commits are not in its checkpoint");
+        if std::mem::replace(&mut self.warned_of_commits, true) {
+            return Taken::Saved(number);
+        }
+        let message = format!(
+            "the agent's files are saved, its own commits and branches are not: {}",
+            crate::attempt::chain(&error)
+        );
+        match self.notify("COMMITS_NOT_SAVED", message).await {
+            Told::Over => Taken::Over,
+            Told::Told => Taken::Saved(number),
         }
     }
 
     /// Tells the owner once that work is not being saved, until it is again.
     async fn warn_owner(&mut self, error: &CheckpointError) -> Taken {
-        let not_stored = || Taken::NotStored(crate::attempt::chain(error));
+        let not_stored = Taken::NotStored(crate::attempt::chain(error));
         if std::mem::replace(&mut self.warned, true) {
-            return not_stored();
+            return not_stored;
         }
         let code = if error.is_too_large() { "CHECKPOINT_TOO_LARGE" } else { "CHECKPOINT_FAILED" };
         let message =
             format!("the work since the last checkpoint is not saved: {}", crate::attempt::chain(error));
+        match self.notify(code, message).await {
+            Told::Over => Taken::Over,
+            Told::Told => not_stored,
+        }
+    }
+
+    async fn notify(&self, code: &'static str, message: String) -> Told {
         let notices = [json!({ "code": code, "message": message })];
         let store = &self.attempt.context().store;
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
         match self.attempt.insist(|| store.events_append(task, epoch, EventKind::Notice, &notices)).await {
-            Ok(Fenced::Stale) => Taken::Over,
-            Ok(Fenced::Accepted(_)) | Err(_) => not_stored(),
+            Ok(Fenced::Stale) => Told::Over,
+            Ok(Fenced::Accepted(_)) | Err(_) => Told::Told,
         }
     }
 }
 
-enum Made {
-    Unchanged,
-    Patch(Snapshot, Patch),
+/// What came of a word to the owner.
+enum Told {
+    /// It was told, or could not be.
+    Told,
+    /// The attempt is over.
+    Over,
 }
 
-/// Reads the tree and makes the patch, unless the tree is the stored one, or the base's with nothing stored; `always` makes
-/// it all the same. Blocks.
+enum Made {
+    Unchanged,
+    /// The tree is stored already, and the commits cannot be.
+    CommitsLeftOut(CommitsTaken),
+    Patch(Patch, CommitsTaken),
+}
+
+/// Reads the tree and the refs, and makes the patch and the bundle, unless both are as they are stored, or the base's with
+/// nothing stored; `always` makes them all the same. Blocks.
 fn make(
     workspace: &Workspace,
     stored_tree: Option<&str>,
+    commits: CommitsKept,
     limits: PatchLimits,
     always: bool,
 ) -> Result<Made, CheckpointError> {
+    // Before the tree: what is committed in between then looks uncommitted, and not undone.
+    let refs = agent_refs(workspace);
     let snapshot = snapshot(workspace)?;
     if snapshot.skipped.count > 0 {
         debug!(skipped = snapshot.skipped.count, first = ?snapshot.skipped.first, "left out of the checkpoint");
@@ -221,9 +281,15 @@ fn make(
         Some(tree) => tree == snapshot.tree_id,
         None => !snapshot.changed,
     };
-    if is_known && !always {
+    if is_known && !always && !commits.are_new(workspace, refs.as_ref()) {
         return Ok(Made::Unchanged);
     }
     let patch = make_patch(workspace, &snapshot.tree_id, limits)?;
-    Ok(Made::Patch(snapshot, patch))
+    let before = commits.clone();
+    let taken = commits.take(workspace, refs, limits.gzip_bytes, patch.gzip.len() as u64);
+    Ok(if is_known && taken.left_out.is_some() {
+        Made::CommitsLeftOut(taken.without_checkpoint(before))
+    } else {
+        Made::Patch(patch, taken)
+    })
 }

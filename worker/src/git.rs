@@ -209,6 +209,13 @@ impl Git {
         self
     }
 
+    /// Gives the command less time than usual.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = self.deadline.min(deadline);
+        self
+    }
+
     /// Makes the command end when `cancel` is cancelled.
     #[must_use]
     pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {

@@ -6,18 +6,19 @@
 //! <root>/home/       HOME of the agent
 //! <root>/tmp/        TMPDIR of the agent
 //! <root>/result/     copies of what changed, for as long as git converts them
+//! <root>/incoming/   the agent's commits of a checkpoint, for as long as they are looked through
 //! ```
 //!
 //! Both git directories borrow the objects of the repository's copy (`objects/info/alternates`).
 //!
 //! **Architecture invariant:** once an agent has run, the worker starts no git command with `tree/.git` as its git
 //! directory and trusts no file in it: hooks, configuration, filters and pointers there are the agent's. Snapshots, patches
-//! and results go through `host.git`, whose configuration is checked before each use.
+//! and results go through `host.git`, whose configuration is checked before each use. (While a checkpoint is restored no
+//! agent has run: its refs, its index and its packs are then written by us.)
 //!
 //! **Architecture invariant:** from then on, too, neither git nor libgit2 opens anything in `tree/` by its path, where the
-//! agent may have put a pipe or a link: `host.git` has no work tree, and all that is read goes through [`tree_reader`]. (The
-//! objects of the agent's own commits are the exception, read by libgit2 after the agent has ended and its object
-//! directory was looked through.)
+//! agent may have put a pipe or a link: `host.git` has no work tree, and all that is read goes through [`tree_reader`]. The
+//! objects of the agent's own commits are copied that way first, and libgit2 unfolds the copies ([`agent_commits`]).
 //!
 //! **Bytes, not lines.** The first checkout converts line ends as `.gitattributes` asks. From then on `host.git` stores and
 //! restores files byte for byte (its `info/attributes` outrank those of the tree), so that a checkpoint brings back what the
@@ -25,7 +26,10 @@
 //!
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
+mod agent_commits;
+mod agent_refs;
 mod agent_repository;
+mod bundle;
 mod copy_files;
 mod git_dir;
 mod ignore_rules;
@@ -47,7 +51,11 @@ use git2::{Oid, Repository};
 
 use crate::git::{Cancel, Git, GitError};
 use crate::repository::{CopyInUse, objects_dir};
+use agent_refs::Note;
 
+pub use agent_commits::Unusable;
+pub use agent_refs::{AgentRefs, agent_refs, refs_at_start, refs_of_base};
+pub use bundle::{BundleError, CommitBundle, SavedCommits, make_bundle, restore_commits};
 pub use copy_files::{CopyError, CopySource, copy_files};
 pub use merge::{MergeRequest, Merged, merge, push_merge};
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
@@ -117,8 +125,9 @@ impl Workspace {
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
         let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
-        git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
+        let refs = git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
         git_dir::create_for_host(&workspace.host_git(), &objects).map_err(failed)?;
+        Note { made: refs.clone(), found: refs }.write(&workspace).map_err(failed)?;
         workspace.check_out(base.commit)?;
         git_dir::store_bytes_as_they_are(&workspace.host_git()).map_err(failed)?;
         Ok(workspace)
@@ -142,7 +151,8 @@ impl Workspace {
         let workspace = Self { root, base_commit, cancel: cancel.clone(), ..spare };
         if had != base {
             let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
-            git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
+            let refs = git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
+            Note { made: refs.clone(), found: refs }.write(&workspace).map_err(failed)?;
             workspace.check_out(base.commit)?;
         }
         Ok(workspace)

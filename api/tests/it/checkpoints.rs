@@ -27,6 +27,7 @@ fn checkpoint(patch: &str) -> NewCheckpoint {
         patch_gzip: encoder.finish().unwrap(),
         unpacked_bytes: i64::try_from(patch.len()).unwrap(),
         sha256: [7; 32],
+        commits: None,
         duration_ms: 4,
     }
 }

@@ -34,6 +34,7 @@ async fn conflict(stage: &Stage) -> TaskId {
         sha256: [0; 32],
         duration_ms: 1,
         message: None,
+        commits: None,
     };
     let day = Duration::from_secs(24 * 3600);
     let written = stage.store.checkpoint_create(task, epoch, &checkpoint, day).await.unwrap();

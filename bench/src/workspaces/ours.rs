@@ -137,6 +137,7 @@ impl Sink {
             sha256: patch.sha256,
             duration_ms: 0,
             message: None,
+            commits: None,
         };
         let start = Instant::now();
         let written = self.store.checkpoint_create(self.task.id, self.task.epoch, &new, LEASE).await?;

@@ -78,6 +78,8 @@ pub struct NewCheckpoint {
     pub unpacked_bytes: i64,
     /// SHA-256 of the compressed patch.
     pub sha256: [u8; 32],
+    /// The commits that the agent made; none if it made none.
+    pub commits: Option<StoredCommits>,
     /// How long it took to take, in milliseconds.
     pub duration_ms: i32,
 }
@@ -95,4 +97,28 @@ pub struct StoredPatch {
     pub patch_gzip: Vec<u8>,
     /// SHA-256 of the compressed patch.
     pub sha256: Vec<u8>,
+    /// The commits that the agent made; none if it made none, or if they were left out.
+    pub commits: Option<StoredCommits>,
+}
+
+/// The commits that an agent made, as a checkpoint holds them. Workers write and read them; to everybody else they are bytes.
+#[derive(Clone, Debug)]
+pub struct StoredCommits {
+    /// A git pack of those that the base does not have; empty if it has them all.
+    pub pack: Vec<u8>,
+    /// Where HEAD and the local branches are.
+    pub refs: serde_json::Value,
+    /// SHA-256 of both.
+    pub sha256: Vec<u8>,
+}
+
+impl StoredCommits {
+    /// Puts together what a row has; none if anything is missing.
+    pub(crate) fn from_columns(
+        pack: Option<Vec<u8>>,
+        refs: Option<serde_json::Value>,
+        sha256: Option<Vec<u8>>,
+    ) -> Option<Self> {
+        Some(Self { pack: pack?, refs: refs?, sha256: sha256? })
+    }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Fenced, Store, StoreError};
 use crate::domain::{
-    Checkpoint, CheckpointTrigger, Epoch, NewCheckpoint, OwnerId, SourceTask, StoredPatch, TaskId,
+    Checkpoint, CheckpointTrigger, Epoch, NewCheckpoint, OwnerId, SourceTask, StoredCommits, StoredPatch,
+    TaskId,
 };
 
 /// Where a checkpoint was written.
@@ -17,7 +18,7 @@ pub struct CheckpointWritten {
 }
 
 impl Store {
-    /// Stores a checkpoint, its patch and its event, if the attempt is still the task's current one.
+    /// Stores a checkpoint, its patch, the agent's commits and its event, if the attempt is still the task's current one.
     ///
     /// # Errors
     /// PostgreSQL is away.
@@ -28,6 +29,7 @@ impl Store {
         checkpoint: &NewCheckpoint,
         keep: Duration,
     ) -> Result<Fenced<CheckpointWritten>, StoreError> {
+        let commits = checkpoint.commits.as_ref();
         let written = sqlx::query_as!(
             CheckpointWritten,
             r#"
@@ -40,8 +42,9 @@ impl Store {
                                               lines_added, lines_removed, duration_ms, message)
                 SELECT id, last_checkpoint, epoch, $3, $4, $5, $6, $7, $8, $9, $14 FROM head
             ), patch AS (
-                INSERT INTO checkpoint_patches (task_id, number, patch_gzip, unpacked_bytes, sha256, expires_at)
-                SELECT id, last_checkpoint, $10, $11, $12, now() + make_interval(secs => $13) FROM head
+                INSERT INTO checkpoint_patches (task_id, number, patch_gzip, unpacked_bytes, sha256, expires_at,
+                                                commits_pack, commits_refs, commits_sha256)
+                SELECT id, last_checkpoint, $10, $11, $12, now() + make_interval(secs => $13), $15, $16, $17 FROM head
             ), event AS (
                 INSERT INTO task_events (task_id, sequence, epoch, kind, data)
                 SELECT id, last_sequence, epoch, 'checkpoint', jsonb_build_object(
@@ -66,6 +69,9 @@ impl Store {
             checkpoint.sha256.as_slice(),
             keep.as_secs_f64(),
             checkpoint.message,
+            commits.map(|commits| commits.pack.as_slice()),
+            commits.map(|commits| &commits.refs),
+            commits.map(|commits| commits.sha256.as_slice()),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -161,10 +167,10 @@ impl Store {
         task: TaskId,
         before: i32,
     ) -> Result<Option<StoredPatch>, StoreError> {
-        let patch = sqlx::query_as!(
-            StoredPatch,
+        let patch = sqlx::query!(
             r#"
-            SELECT c.number, c.base_commit, c.tree_id, p.patch_gzip, p.sha256
+            SELECT c.number, c.base_commit, c.tree_id, p.patch_gzip, p.sha256,
+                   p.commits_pack, p.commits_refs, p.commits_sha256
             FROM tasks t
             JOIN task_checkpoints c ON c.task_id = t.id AND c.epoch > t.resumes_after_epoch
             JOIN checkpoint_patches p ON p.task_id = c.task_id AND p.number = c.number
@@ -176,7 +182,14 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(patch)
+        Ok(patch.map(|row| StoredPatch {
+            number: row.number,
+            base_commit: row.base_commit,
+            tree_id: row.tree_id,
+            patch_gzip: row.patch_gzip,
+            sha256: row.sha256,
+            commits: StoredCommits::from_columns(row.commits_pack, row.commits_refs, row.commits_sha256),
+        }))
     }
 
     /// Returns what another task of the same owner has saved; `None` if it is gone.
@@ -212,10 +225,10 @@ impl Store {
         tree_id: Option<&str>,
         before: i32,
     ) -> Result<Option<StoredPatch>, StoreError> {
-        let patch = sqlx::query_as!(
-            StoredPatch,
+        let patch = sqlx::query!(
             r#"
-            SELECT c.number, c.base_commit, c.tree_id, p.patch_gzip, p.sha256
+            SELECT c.number, c.base_commit, c.tree_id, p.patch_gzip, p.sha256,
+                   p.commits_pack, p.commits_refs, p.commits_sha256
             FROM tasks t
             JOIN tasks s ON s.owner_id = t.owner_id
             JOIN task_checkpoints c ON c.task_id = s.id
@@ -230,7 +243,14 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(patch)
+        Ok(patch.map(|row| StoredPatch {
+            number: row.number,
+            base_commit: row.base_commit,
+            tree_id: row.tree_id,
+            patch_gzip: row.patch_gzip,
+            sha256: row.sha256,
+            commits: StoredCommits::from_columns(row.commits_pack, row.commits_refs, row.commits_sha256),
+        }))
     }
 
     /// Deletes up to `limit` expired patches, but never the last one of a task that may still run. Returns how many.

@@ -1,6 +1,6 @@
 //! What of an attempt outlives its worker.
 
-use makima_shared::domain::{EventKind, TaskId};
+use makima_shared::domain::{EventKind, StoredCommits, TaskId};
 use makima_shared::store::OpenAttempt;
 use serde_json::json;
 use sqlx::PgPool;
@@ -61,6 +61,24 @@ async fn a_bad_patch_gives_way_to_the_one_before_it(pool: PgPool) {
     // A patch that has expired is passed over.
     sqlx::query("DELETE FROM checkpoint_patches WHERE number = 2").execute(&f.pool).await.unwrap();
     assert_eq!(before(3).await.unwrap().unwrap().number, 1);
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn commits_of_an_agent_are_stored_beside_its_patch(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let attempt = f.run(f.submit(json!({})).await).await;
+    let refs = json!({"head": {"branch": "main"}, "branches": {"main": "c".repeat(40)}});
+    let commits = StoredCommits { pack: b"PACK".to_vec(), refs: refs.clone(), sha256: vec![8; 32] };
+    let mut with = checkpoint(b"one");
+    with.commits = Some(commits);
+    let (task, epoch) = (attempt.task_id, attempt.epoch);
+    accepted(f.store.checkpoint_create(task, epoch, &with, HOUR).await.unwrap());
+    let found = f.store.checkpoint_patch_before(task, i32::MAX).await.unwrap().unwrap();
+    assert_eq!(found.patch_gzip, b"one");
+    let found = found.commits.unwrap();
+    assert_eq!((found.pack.as_slice(), found.refs, found.sha256), (&b"PACK"[..], refs, vec![8; 32]));
+    save(&f, attempt, b"two", HOUR).await;
+    assert!(f.store.checkpoint_patch_before(task, i32::MAX).await.unwrap().unwrap().commits.is_none());
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -62,6 +62,7 @@ pub(crate) fn checkpoint(patch: &[u8]) -> NewCheckpoint {
         patch_gzip: patch.to_vec(),
         unpacked_bytes: 100,
         sha256: [7; 32],
+        commits: None,
         duration_ms: 4,
     }
 }

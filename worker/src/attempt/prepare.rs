@@ -17,7 +17,10 @@ use crate::git::Cancel;
 use crate::kept;
 use crate::ready::Beginning;
 use crate::repository::{RepositoryCache, RepositoryError};
-use crate::workspace::{PatchLimits, RestoreError, SavedPatch, Workspace, remove_directory, restore};
+use crate::workspace::{
+    BundleError, PatchLimits, RestoreError, SavedCommits, SavedPatch, Workspace, remove_directory, restore,
+    restore_commits,
+};
 
 /// A workspace that is ready for its agent. Dropping it removes the workspace.
 #[derive(Debug)]
@@ -171,8 +174,11 @@ async fn resume(
         let (back, outcome) = restore_blocking(threads, prepared, patch).await?;
         prepared = back;
         match outcome {
-            Ok(()) => {
+            Ok(commits_left_out) => {
                 info!(checkpoint = number, "resumed");
+                if let Some(error) = commits_left_out {
+                    leave_commits_out(attempt, number, &error).await?;
+                }
                 prepared.restored_tree = Some(tree);
                 resumed_from = Some(number);
                 break;
@@ -214,11 +220,12 @@ async fn patch_before(attempt: &Attempt<'_>, before: i32) -> Result<Option<Store
     accepted(found)
 }
 
+/// Restores the tree, and then the agent's commits: an error of theirs is no reason not to go on.
 async fn restore_blocking(
     threads: &Threads,
     prepared: Prepared,
     patch: StoredPatch,
-) -> Result<(Prepared, Result<(), RestoreError>), End> {
+) -> Result<(Prepared, Result<Option<BundleError>, RestoreError>), End> {
     let restoring = threads.run(move || {
         let saved = SavedPatch { gzip: &patch.patch_gzip, sha256: &patch.sha256, tree_id: &patch.tree_id };
         let outcome = if patch.base_commit == prepared.workspace.base_commit() {
@@ -226,6 +233,11 @@ async fn restore_blocking(
         } else {
             Err(RestoreError::ChecksumMismatch)
         };
+        let outcome = outcome.map(|()| {
+            let commits = patch.commits.as_ref()?;
+            let saved = SavedCommits { pack: &commits.pack, refs: &commits.refs, sha256: &commits.sha256 };
+            restore_commits(&prepared.workspace, &saved).err()
+        });
         (prepared, outcome)
     });
     restoring.await
@@ -233,12 +245,22 @@ async fn restore_blocking(
 
 async fn pass_over(attempt: &Attempt<'_>, number: i32, error: &RestoreError) -> Result<(), End> {
     warn!(checkpoint = number, error = error as &dyn std::error::Error, "a bad checkpoint is passed over");
-    let notice = serde_json::json!({
-        "code": "CHECKPOINT_BAD",
-        "message": format!("checkpoint {number} cannot be restored, the one before is tried: {error}"),
-    });
+    let message = format!("checkpoint {number} cannot be restored, the one before is tried: {error}");
+    notify(attempt, "CHECKPOINT_BAD", message).await
+}
+
+async fn leave_commits_out(attempt: &Attempt<'_>, number: i32, error: &BundleError) -> Result<(), End> {
+    warn!(checkpoint = number, error = error as &dyn std::error::Error, "the agent's commits are left out");
+    let problem = chain(error);
+    let message = format!(
+        "the files of checkpoint {number} are restored, the agent's own commits and branches are not: {problem}"
+    );
+    notify(attempt, "COMMITS_NOT_RESTORED", message).await
+}
+
+async fn notify(attempt: &Attempt<'_>, code: &'static str, message: String) -> Result<(), End> {
     let store = &attempt.context().store;
-    let notices = [notice];
+    let notices = [serde_json::json!({ "code": code, "message": message })];
     let (id, epoch) = (attempt.task.id, attempt.task.epoch);
     accepted(attempt.insist(|| store.events_append(id, epoch, EventKind::Notice, &notices)).await)?;
     Ok(())

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Base;
+use super::agent_refs::{AgentRefs, Head};
 use crate::git::without_credentials;
+
+const PACKED_REFS: &str = "packed-refs";
 
 const HOST_CONFIG: &str = "[core]
 \trepositoryformatversion = 0
@@ -32,20 +35,46 @@ const BYTES_AS_THEY_ARE: &str =
     "* -text !crlf !eol !ident !filter !working-tree-encoding !diff !merge !whitespace\n";
 
 /// Makes the agent's git directory: on the base's branch at the base, with an author to commit as and a remote to look at.
-pub(super) fn create_for_agent(git_dir: &Path, objects: &Path, base: &Base<'_>) -> Result<()> {
+pub(super) fn create_for_agent(git_dir: &Path, objects: &Path, base: &Base<'_>) -> Result<AgentRefs> {
     let branch =
         base.branch_name.filter(|name| git2::Reference::is_valid_name(&format!("refs/heads/{name}")));
-    let head = match branch {
-        Some(name) => format!("ref: refs/heads/{name}\n"),
-        None => format!("{}\n", base.commit),
-    };
-    create(git_dir, objects, &head, &agent_config(branch, base.url))?;
-    let mut references = "# pack-refs with: peeled fully-peeled sorted \n".to_owned();
-    if let Some(name) = branch {
-        let commit = base.commit;
-        references += &format!("{commit} refs/heads/{name}\n{commit} refs/remotes/origin/{name}\n");
+    let refs = AgentRefs::of_base(branch, base.commit);
+    create(git_dir, objects, &head_of(&refs), &agent_config(branch, base.url))?;
+    let remote = branch.map(|name| format!("{} refs/remotes/origin/{name}", base.commit));
+    fs::write(git_dir.join(PACKED_REFS), packed_references(&refs, remote.as_slice()))?;
+    Ok(refs)
+}
+
+/// Gives an agent's git directory, in which nobody but us has written yet, other refs than it was made with.
+pub(super) fn replace_refs(git_dir: &Path, refs: &AgentRefs) -> Result<()> {
+    let packed = fs::read_to_string(git_dir.join(PACKED_REFS))?;
+    let remote = packed.lines().filter(|line| line.contains(" refs/remotes/")).map(str::to_owned);
+    let files =
+        [(PACKED_REFS, packed_references(refs, &remote.collect::<Vec<_>>())), ("HEAD", head_of(refs))];
+    let new = |name| git_dir.join(format!("{name}.new"));
+    for (name, content) in &files {
+        fs::write(new(name), content)?;
     }
-    fs::write(git_dir.join("packed-refs"), references)
+    // Both are on the disk: what is left cannot fail halfway for want of room.
+    files.iter().try_for_each(|(name, _)| fs::rename(new(name), git_dir.join(name)))
+}
+
+fn head_of(refs: &AgentRefs) -> String {
+    match &refs.head {
+        Head::Branch(name) => format!("ref: refs/heads/{name}\n"),
+        Head::Commit(id) => format!("{id}\n"),
+    }
+}
+
+/// Writes the branches, and the lines of `remote`, as a file of packed refs: in the order of their names.
+fn packed_references(refs: &AgentRefs, remote: &[String]) -> String {
+    let branches = refs.branches.iter().map(|(name, id)| format!("{id} refs/heads/{name}"));
+    let mut lines: Vec<_> = branches.chain(remote.iter().cloned()).collect();
+    lines.sort_unstable_by(|a, b| {
+        a.split_once(' ').map(|line| line.1).cmp(&b.split_once(' ').map(|line| line.1))
+    });
+    lines.insert(0, "# pack-refs with: peeled fully-peeled sorted ".to_owned());
+    lines.join("\n") + "\n"
 }
 
 /// Makes the worker's git directory.

@@ -2,7 +2,7 @@
 //!
 //! The patch is applied to an index of its own, and the tree that comes of it must have the recorded id before any file of
 //! the work tree changes: a bad patch leaves the workspace at its base. The agent's own git directory stays at the base, so
-//! that the agent sees the work as uncommitted.
+//! that the agent sees the work as uncommitted; [`super::restore_commits`] then brings its own commits back.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -3,19 +3,19 @@
 //! The agent's own commits are kept where they descend from the base and their objects are sound; what is uncommitted
 //! becomes one commit on top. Where they are not, or are larger than a worker reads, everything becomes one commit on the base.
 
-mod agent_commits;
-mod agent_history;
-mod agent_packs;
 mod convert;
 mod tree;
 
-use git2::{Oid, Signature};
+use git2::{Oid, Repository, Signature};
 
 use super::Workspace;
-use super::agent_repository::AgentIndex;
+use super::agent_commits::{self, Unusable};
+use super::agent_repository::{AgentIndex, head_commit};
 use super::tree_reader::TreeReader;
 use crate::git::GitError;
 
+/// How much the agent's own commits may unfold to.
+const MAX_COMMITS_BYTES: usize = 1 << 30;
 /// Longest slug of a branch name.
 const SLUG_LENGTH: usize = 40;
 
@@ -65,7 +65,7 @@ pub fn commit_result(
 ) -> Result<Option<String>, ResultError> {
     let mut reader = TreeReader::open(&workspace.tree())?;
     let repository = workspace.host_repository()?;
-    let parent = match agent_commits::bring_over(workspace, &repository, &mut reader) {
+    let parent = match agent_head(workspace, &repository, &mut reader) {
         Ok(Some(head)) => head,
         Ok(None) => workspace.base_commit,
         Err(reason) => {
@@ -87,6 +87,26 @@ pub fn commit_result(
         repository.commit(None, &signature, &signature, &message, &tree, &[&parent])?
     };
     Ok((result != workspace.base_commit).then(|| result.to_string()))
+}
+
+/// Brings over what HEAD of the agent has beyond the base, and returns HEAD; none if HEAD is the base.
+fn agent_head(
+    workspace: &Workspace,
+    repository: &Repository,
+    reader: &mut TreeReader,
+) -> Result<Option<Oid>, Unusable> {
+    let head = head_commit(reader).ok_or(Unusable::NoHead)?;
+    let base = workspace.base_commit;
+    if head == base {
+        return Ok(None);
+    }
+    let roots = agent_commits::bring_over(workspace, repository, reader, &[head], MAX_COMMITS_BYTES)?;
+    let descends = |root: Oid| root == base || repository.graph_descendant_of(root, base).unwrap_or(false);
+    if !roots.into_iter().any(descends) {
+        return Err(Unusable::Unrelated);
+    }
+    agent_commits::measure_tree(repository, repository.find_commit(head)?.tree_id())?;
+    Ok(Some(head))
 }
 
 /// Returns `text` without what git does not take in a name, or `default` if nothing is left.

@@ -10,7 +10,8 @@ use std::process::Command;
 use makima_worker::git::Cancel;
 use makima_worker::repository::{Fetched, Remote, RepositoryCache};
 use makima_worker::workspace::{
-    Base, Patch, PatchLimits, RestoreError, SavedPatch, Workspace, make_patch, restore, snapshot,
+    AgentRefs, Base, BundleError, CommitBundle, Patch, PatchLimits, RestoreError, SavedCommits, SavedPatch,
+    Workspace, agent_refs, make_bundle, make_patch, refs_of_base, restore, restore_commits, snapshot,
 };
 use tempfile::TempDir;
 
@@ -119,6 +120,28 @@ impl Fixture {
         restore_patch(&to, &patch).unwrap();
         to
     }
+
+    /// The same, with the agent's commits.
+    pub(crate) fn carried_over_with_commits(&self, from: &Workspace) -> Workspace {
+        let bundle = bundle(from);
+        let to = self.carried_over(from);
+        if let Some(bundle) = bundle {
+            restore_bundle(&to, &bundle).unwrap();
+        }
+        to
+    }
+}
+
+/// Packs the agent's commits; none if it has made none.
+pub(crate) fn bundle(workspace: &Workspace) -> Option<CommitBundle> {
+    let refs: AgentRefs = agent_refs(workspace)?;
+    let is_new = refs_of_base(workspace).as_ref() != Some(&refs);
+    is_new.then(|| make_bundle(workspace, &refs, 10 << 20).unwrap())
+}
+
+pub(crate) fn restore_bundle(workspace: &Workspace, bundle: &CommitBundle) -> Result<(), BundleError> {
+    let refs = serde_json::to_value(&bundle.refs).unwrap();
+    restore_commits(workspace, &SavedCommits { pack: &bundle.pack, refs: &refs, sha256: &bundle.sha256 })
 }
 
 pub(crate) fn checkpoint(workspace: &Workspace) -> Patch {

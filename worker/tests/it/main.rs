@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod any_work;
 mod cancel;
+mod commits;
 mod copy_files;
 mod fixture;
 mod ignore;

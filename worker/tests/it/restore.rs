@@ -2,18 +2,15 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use makima_worker::workspace::{
-    PatchError, PatchLimits, RestoreError, SavedPatch, Workspace, make_patch, restore, snapshot,
+    PatchError, PatchLimits, RestoreError, SavedPatch, make_patch, restore, snapshot,
 };
-use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::fixture::{Fixture, bytes_path, checkpoint, files, git, restore_patch, write};
+use crate::fixture::{Fixture, checkpoint, files, git, restore_patch, write};
 use crate::snapshot::change_everything;
 
 #[test]
@@ -178,111 +175,4 @@ fn damaged_patches_are_refused() {
     // The workspace in which a bad checkpoint failed takes the good one before it.
     restore_patch(&target, &patch).unwrap();
     assert_eq!(files(&target.tree(), &[]), files(&workspace.tree(), &[]));
-}
-
-#[derive(Debug, Clone)]
-enum Edit {
-    Write(Vec<u8>, Vec<u8>),
-    Remove(Vec<u8>),
-    Link(Vec<u8>, Vec<u8>),
-    Executable(Vec<u8>),
-    Nest(Vec<u8>),
-    Stage,
-    Commit,
-    Snapshot,
-}
-
-fn path() -> impl Strategy<Value = Vec<u8>> {
-    let name = prop_oneof![
-        Just(b"a".to_vec()),
-        Just(b"b".to_vec()),
-        Just(b"README.md".to_vec()),
-        Just(b"src".to_vec()),
-        Just(b"main.rs".to_vec()),
-        Just(b"\xff\xfe".to_vec()),
-        Just(b"x y\n".to_vec()),
-    ];
-    prop::collection::vec(name, 1..4).prop_map(|names| names.join(&b'/'))
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    let content = prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..300),
-        "[a-c\r\n]{0,200}".prop_map(String::into_bytes),
-    ];
-    let target = prop_oneof![Just(b"README.md".to_vec()), Just(b"../../x".to_vec()), Just(b"\xfe".to_vec())];
-    prop_oneof![
-        6 => (path(), content).prop_map(|(path, content)| Edit::Write(path, content)),
-        2 => path().prop_map(Edit::Remove),
-        1 => (path(), target).prop_map(|(path, target)| Edit::Link(path, target)),
-        1 => path().prop_map(Edit::Executable),
-        1 => path().prop_map(Edit::Nest),
-        1 => Just(Edit::Stage),
-        1 => Just(Edit::Commit),
-        2 => Just(Edit::Snapshot),
-    ]
-}
-
-/// Does what it can of an edit: paths may lead through files, and then nothing happens.
-fn perform(workspace: &Workspace, edit: &Edit) {
-    use std::os::unix::fs::PermissionsExt;
-
-    let tree = workspace.tree();
-    let at = |path: &[u8]| tree.join(bytes_path(path));
-    let clear = |path: &Path| match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => drop(fs::remove_dir_all(path)),
-        Ok(_) => drop(fs::remove_file(path)),
-        Err(_) => drop(path.parent().map(fs::create_dir_all)),
-    };
-    // Never write through a link out of the tree.
-    let inside =
-        |path: &Path| path.ancestors().take_while(|part| *part != tree).all(|part| !part.is_symlink());
-    match edit {
-        Edit::Write(path, _)
-        | Edit::Remove(path)
-        | Edit::Link(path, _)
-        | Edit::Executable(path)
-        | Edit::Nest(path)
-            if !inside(at(path).parent().unwrap()) => {}
-        Edit::Write(path, content) => {
-            clear(&at(path));
-            let _ = fs::write(at(path), content);
-        }
-        Edit::Remove(path) => clear(&at(path)),
-        Edit::Link(path, target) => {
-            clear(&at(path));
-            let _ = symlink(bytes_path(target), at(path));
-        }
-        Edit::Executable(path) if !at(path).is_symlink() && at(path).is_file() => {
-            fs::set_permissions(at(path), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        Edit::Executable(_) => {}
-        Edit::Nest(path) => {
-            if !at(path).is_symlink() && fs::create_dir_all(at(path)).is_ok() {
-                git(&at(path), &["init", "-q"]);
-            }
-        }
-        Edit::Stage => drop(fs::write(tree.join("staged"), "s").map(|()| git(&tree, &["add", "staged"]))),
-        Edit::Commit => drop(git(&tree, &["commit", "-q", "--allow-empty", "-m", "own"])),
-        Edit::Snapshot => drop(snapshot(workspace).unwrap()),
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
-
-    #[test]
-    fn any_work_comes_back(edits in prop::collection::vec(edit(), 1..25)) {
-        thread_local!(static FIXTURE: Fixture = Fixture::new());
-        FIXTURE.with(|fixture| {
-            let workspace = fixture.workspace();
-            edits.iter().for_each(|edit| perform(&workspace, edit));
-            let copy = fixture.carried_over(&workspace);
-            prop_assert_eq!(files(&copy.tree(), &[]), files(&workspace.tree(), &[]));
-            prop_assert_eq!(snapshot(&copy).unwrap().tree_id, snapshot(&workspace).unwrap().tree_id);
-            workspace.remove().unwrap();
-            copy.remove().unwrap();
-            Ok(())
-        })?;
-    }
 }

@@ -5,9 +5,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use makima_worker::git::Cancel;
-use makima_worker::workspace::{Author, Workspace, commit_result, make_patch, push, snapshot};
+use makima_worker::workspace::{
+    Author, Workspace, agent_refs, commit_result, make_bundle, make_patch, push, snapshot,
+};
 
-use crate::fixture::{Fixture, checkpoint, git, restore_patch, write};
+use crate::fixture::{Fixture, checkpoint, git, restore_bundle, restore_patch, write};
 
 /// A workspace, and a file that appears if anything of the agent's runs.
 struct Trap {
@@ -20,6 +22,7 @@ impl Trap {
     fn new() -> Self {
         let fixture = Fixture::new();
         let workspace = fixture.workspace();
+        git(&workspace.tree(), &["commit", "-q", "--allow-empty", "-m", "own"]);
         write(&workspace.tree(), "README.md", "changed\n");
         let marker = fixture.dir.path().join("marker");
         Self { fixture, workspace, marker }
@@ -59,6 +62,11 @@ impl Trap {
         let patch = make_patch(workspace, &taken.tree_id, Default::default()).unwrap();
         let next = self.fixture.workspace();
         restore_patch(&next, &patch).unwrap();
+        // Where there is no HEAD to be found, there is nothing to pack.
+        if let Some(refs) = agent_refs(workspace) {
+            restore_bundle(&next, &make_bundle(workspace, &refs, 1 << 20).unwrap()).unwrap();
+            assert_eq!(agent_refs(&next).as_ref(), Some(&refs));
+        }
         assert_eq!(fs::read_to_string(next.tree().join("README.md")).unwrap(), "changed\n");
         let commit = commit_result(workspace, &taken.tree_id, "m", Author::default()).unwrap().unwrap();
         push(workspace, &self.fixture.address(), &commit, "makima/x", &[]).unwrap();
@@ -121,6 +129,7 @@ fn nested_repository_does_not_lead_the_worker() {
 fn configuration_written_into_the_workers_git_directory_does_not_run() {
     let trap = Trap::new();
     let host = trap.workspace.host_git();
+    assert!(agent_refs(&trap.workspace).is_some());
     fs::write(host.join("config"), trap.hostile_config(&host.join("hooks"))).unwrap();
     write(&trap.workspace.tree(), ".gitattributes", "* filter=evil diff=evil\n");
     trap.whole_life();

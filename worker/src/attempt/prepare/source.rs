@@ -146,7 +146,8 @@ async fn take_over_once(
     match state {
         State::Patch(patch) if paths.is_empty() => {
             let (prepared, outcome) = restore_blocking(threads, prepared, patch).await?;
-            Ok((prepared, outcome.map_err(CopyError::from)))
+            // Commits that cannot be had are left out: the files are there.
+            Ok((prepared, outcome.map(|_commits_left_out| ()).map_err(CopyError::from)))
         }
         // The workspace was made at it, unless the task has a base from an attempt before.
         State::Commit(commit) if paths.is_empty() && commit == prepared.workspace.base_commit() => {

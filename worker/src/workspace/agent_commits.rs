@@ -1,67 +1,87 @@
 //! Brings the commits that an agent made over into the worker's object store.
 //!
-//! Everything is measured before it is unfolded: [`AgentHistory`] looks at the headers of all objects first, and only what
-//! fits is copied, one object at a time.
+//! Everything is measured before it is unfolded: [`History`] looks at the headers of all objects first, and only what fits
+//! is copied, one object at a time. The agent may run meanwhile: its files are read through [`TreeReader`] into copies that
+//! nobody else writes ([`objects`]).
+
+mod history;
+mod objects;
+mod packs;
 
 use std::collections::HashMap;
 
 use git2::{ObjectType, Odb, Oid, Repository};
 
-use super::super::Workspace;
-use super::super::agent_repository::{head_commit, open_objects};
-use super::super::tree_reader::TreeReader;
-use super::agent_history::AgentHistory;
-use super::agent_packs::check_packs;
+use super::Workspace;
+use super::tree_reader::TreeReader;
+use history::History;
+use objects::AgentObjects;
 
 /// How many paths the tree of a commit may have. Trees that hold the same tree many times over are small and unfold to
 /// more than any machine holds.
 const MAX_PATHS: u64 = 2_000_000;
 /// How deep directories may lie in each other.
 const MAX_DEPTH: usize = 512;
+/// What a file may have, since a copy goes through memory. A snapshot, which does not, may have larger ones.
+pub(super) const MAX_BLOB_BYTES: usize = 64 << 20;
 
 /// Why commits of an agent are not kept.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub enum Unusable {
+    /// There is nothing to keep.
     #[error("its git directory has no HEAD that leads to a commit")]
     NoHead,
+    /// There are links, pipes or the like where git has files.
     #[error("its objects are not where git puts them")]
     Objects,
+    /// They are of another history.
     #[error("HEAD does not descend from the commit that the task began from")]
     Unrelated,
+    /// More commits or files than a worker reads.
     #[error("there are too many of them")]
     TooMany,
+    /// More bytes than a worker reads.
     #[error("object {0} is too large, or all together are")]
     TooLarge(Oid),
+    /// It is of another kind, or holds what git never writes.
     #[error("object {0} is not what it should be")]
     Odd(Oid),
+    /// An object is not there, or cannot be read.
     #[error("they are damaged: {0}")]
     Damaged(#[from] git2::Error),
+    /// They could not be copied.
+    #[error("they could not be copied: {0}")]
+    Io(#[from] std::io::Error),
 }
 
-/// Brings over what HEAD of the agent has beyond the base, and returns HEAD; none if HEAD is the base.
+/// Brings over what `heads` need and the worker's store has not, if that is no more than `max_bytes`. Returns the commits
+/// of the store that they build on.
 pub(super) fn bring_over(
     workspace: &Workspace,
     repository: &Repository,
     reader: &mut TreeReader,
-) -> Result<Option<Oid>, Unusable> {
-    let head = head_commit(reader).ok_or(Unusable::NoHead)?;
-    if head == workspace.base_commit {
-        return Ok(None);
-    }
-    let source = open_objects(workspace).ok_or(Unusable::Objects)?;
-    let (from, to) = (source.odb()?, repository.odb()?);
-    check_packs(&from, reader)?;
-    let history = AgentHistory::measure(&source, &from, &to, head)?;
-    let base = workspace.base_commit;
-    let mut roots = history.known_commits.iter();
-    if !roots.any(|root| *root == base || repository.graph_descendant_of(*root, base).unwrap_or(false)) {
-        return Err(Unusable::Unrelated);
-    }
+    heads: &[Oid],
+    max_bytes: usize,
+) -> Result<Vec<Oid>, Unusable> {
+    let to = repository.odb()?;
+    let mut source = AgentObjects::open(workspace, reader)?;
+    let history = History::measure(&mut source, &to, heads, max_bytes)?;
+    let from = source.into_repository();
+    let from = from.odb()?;
     for id in history.children_first() {
         copy(&from, &to, id)?;
     }
-    measure_tree(repository, repository.find_commit(head)?.tree_id())?;
-    Ok(Some(head))
+    Ok(history.known_commits)
+}
+
+/// Makes sure that `source` has all that `heads` need and `store` has not, and that none of it is odd or too much.
+pub(super) fn verify(
+    source: &mut Repository,
+    store: &Repository,
+    heads: &[Oid],
+    max_bytes: usize,
+) -> Result<(), Unusable> {
+    History::measure(source, &store.odb()?, heads, max_bytes).map(drop)
 }
 
 fn copy(from: &Odb<'_>, to: &Odb<'_>, id: Oid) -> Result<(), Unusable> {
@@ -70,7 +90,7 @@ fn copy(from: &Odb<'_>, to: &Odb<'_>, id: Oid) -> Result<(), Unusable> {
 }
 
 /// Makes sure that a tree can be read into an index.
-fn measure_tree(repository: &Repository, tree: Oid) -> Result<(), Unusable> {
+pub(super) fn measure_tree(repository: &Repository, tree: Oid) -> Result<(), Unusable> {
     let (paths, _) = Measured::default().tree(repository, tree, 0)?;
     if paths > MAX_PATHS { Err(Unusable::TooMany) } else { Ok(()) }
 }

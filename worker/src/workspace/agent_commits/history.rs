@@ -2,24 +2,20 @@
 
 use std::collections::HashSet;
 
-use git2::{ObjectType, Odb, OdbLookupFlags, Oid, Repository};
+use git2::{ObjectType, Odb, OdbLookupFlags, Oid};
 
-use super::agent_commits::Unusable;
+use super::objects::Source;
+use super::{MAX_BLOB_BYTES, Unusable};
 
 const MAX_OBJECTS: usize = 200_000;
 const MAX_COMMIT_BYTES: usize = 1 << 20;
 const MAX_TREE_BYTES: usize = 16 << 20;
-/// What a file may have, since a copy goes through memory. A snapshot, which does not, may have larger ones.
-pub(super) const MAX_BLOB_BYTES: usize = 64 << 20;
-/// How much all of them may unfold to.
-const MAX_BYTES: usize = 1 << 30;
-
 /// How many commits of the worker's store the agent's may build on: each is followed back to the base.
 const MAX_KNOWN_COMMITS: usize = 1000;
 
-/// What HEAD of an agent needs beyond what the worker's store has.
+/// What the heads of an agent need beyond what the worker's store has.
 #[derive(Default)]
-pub(super) struct AgentHistory {
+pub(super) struct History {
     commits: Vec<Oid>,
     trees: Vec<Oid>,
     blobs: Vec<Oid>,
@@ -27,16 +23,17 @@ pub(super) struct AgentHistory {
     pub(super) known_commits: Vec<Oid>,
 }
 
-impl AgentHistory {
-    /// Measures what `from` has below `head` and `to` has not.
+impl History {
+    /// Measures what `source` has below `heads` and `to` has not: no more than `max_bytes`, unfolded.
     pub(super) fn measure(
-        source: &Repository,
-        from: &Odb<'_>,
+        source: &mut dyn Source,
         to: &Odb<'_>,
-        head: Oid,
+        heads: &[Oid],
+        max_bytes: usize,
     ) -> Result<Self, Unusable> {
-        let mut walk = Walk { source, from, to, seen: HashSet::new(), bytes: 0, history: Self::default() };
-        let roots = walk.commits(head)?;
+        let mut walk =
+            Walk { source, to, seen: HashSet::new(), bytes_left: max_bytes, history: Self::default() };
+        let roots = walk.commits(heads)?;
         walk.trees(roots)?;
         Ok(walk.history)
     }
@@ -48,18 +45,17 @@ impl AgentHistory {
 }
 
 struct Walk<'a> {
-    source: &'a Repository,
-    from: &'a Odb<'a>,
+    source: &'a mut dyn Source,
     to: &'a Odb<'a>,
     seen: HashSet<Oid>,
-    bytes: usize,
-    history: AgentHistory,
+    bytes_left: usize,
+    history: History,
 }
 
 impl Walk<'_> {
     /// Finds the commits, and returns their trees.
-    fn commits(&mut self, head: Oid) -> Result<Vec<Oid>, Unusable> {
-        let mut waiting = vec![head];
+    fn commits(&mut self, heads: &[Oid]) -> Result<Vec<Oid>, Unusable> {
+        let mut waiting = heads.to_vec();
         let mut trees = Vec::new();
         while let Some(id) = waiting.pop() {
             if !self.seen.insert(id) {
@@ -73,7 +69,7 @@ impl Walk<'_> {
                 continue;
             }
             self.admit(id, ObjectType::Commit, MAX_COMMIT_BYTES)?;
-            let commit = self.source.find_commit(id)?;
+            let commit = self.source.repository().find_commit(id)?;
             trees.push(commit.tree_id());
             waiting.extend(commit.parent_ids());
             self.history.commits.push(id);
@@ -87,21 +83,27 @@ impl Walk<'_> {
                 continue;
             }
             self.admit(id, ObjectType::Tree, MAX_TREE_BYTES)?;
-            for entry in &self.source.find_tree(id)? {
-                if !is_proper_name(entry.name_bytes()) {
-                    return Err(Unusable::Odd(id));
-                }
-                match entry.kind() {
-                    Some(ObjectType::Tree) => waiting.push(entry.id()),
-                    Some(ObjectType::Blob) => self.blob(entry.id())?,
+            for (kind, entry) in self.entries(id)? {
+                match kind {
+                    ObjectType::Tree => waiting.push(entry),
+                    ObjectType::Blob => self.blob(entry)?,
                     // A submodule: its commit is another repository's.
-                    Some(ObjectType::Commit) => {}
-                    Some(ObjectType::Any | ObjectType::Tag) | None => return Err(Unusable::Odd(id)),
+                    ObjectType::Commit => {}
+                    ObjectType::Any | ObjectType::Tag => return Err(Unusable::Odd(id)),
                 }
             }
             self.history.trees.push(id);
         }
         Ok(())
+    }
+
+    fn entries(&self, tree: Oid) -> Result<Vec<(ObjectType, Oid)>, Unusable> {
+        let content = self.source.repository().find_tree(tree)?;
+        let entries = content.iter().map(|entry| {
+            let kind = entry.kind().filter(|_| is_proper_name(entry.name_bytes()));
+            Ok((kind.ok_or(Unusable::Odd(tree))?, entry.id()))
+        });
+        entries.collect()
     }
 
     fn blob(&mut self, id: Oid) -> Result<(), Unusable> {
@@ -118,14 +120,15 @@ impl Walk<'_> {
 
     /// Looks at the header of an object that is to be copied.
     fn admit(&mut self, id: Oid, kind: ObjectType, limit_bytes: usize) -> Result<(), Unusable> {
-        let (bytes, found) = self.from.read_header(id)?;
+        self.source.bring(id)?;
+        let (bytes, found) = self.source.repository().odb()?.read_header(id)?;
         if found != kind {
             return Err(Unusable::Odd(id));
         }
-        self.bytes = self.bytes.saturating_add(bytes);
-        if bytes > limit_bytes || self.bytes > MAX_BYTES {
+        if bytes > limit_bytes {
             return Err(Unusable::TooLarge(id));
         }
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Unusable::TooLarge(id))?;
         let history = &self.history;
         if history.commits.len() + history.trees.len() + history.blobs.len() >= MAX_OBJECTS {
             return Err(Unusable::TooMany);
