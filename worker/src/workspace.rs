@@ -177,9 +177,26 @@ impl Workspace {
             Self { root, base_commit, keep_ignored: Arc::default(), cancel: cancel.clone(), _copy: copy };
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
-        remove_directory(&workspace.tmp()).map_err(failed)?;
+        workspace.remove_all_but_work().map_err(failed)?;
         std::fs::create_dir_all(workspace.tmp()).map_err(failed)?;
         Ok(workspace)
+    }
+
+    /// Removes what belonged to the attempt before: temporary files, its plan, its socket, copies that it made.
+    fn remove_all_but_work(&self) -> std::io::Result<()> {
+        let work = [self.tree(), self.host_git(), self.home()];
+        for entry in std::fs::read_dir(&self.root)? {
+            let entry = entry?;
+            if work.contains(&entry.path()) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                remove_directory(&entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the same workspace, whose git processes end when `cancel` is cancelled.
