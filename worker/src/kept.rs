@@ -2,7 +2,7 @@
 //!
 //! A worker that was killed leaves its workspaces behind, with more in them than the last checkpoint has. Its next life takes
 //! them over ([`crate::work_dir`]) and keeps those whose task has not been given to anybody since: an attempt at such a task
-//! that comes right after the one that the workspace was made for goes on in it. All others are removed, now and every minute.
+//! that comes right after the one that the workspace was made for goes on in it. All others are removed, now and every few seconds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::pool::Life;
 use crate::workspace::remove_directory;
 
 /// How often it is looked whose task has gone elsewhere.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_secs(5);
 
 /// The kept workspaces of one life, by task and epoch.
 #[derive(Debug, Default)]

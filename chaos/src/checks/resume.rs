@@ -1,7 +1,8 @@
 //! 6: a resume goes on from the newest checkpoint, byte for byte, and that is at most one interval old.
 //!
 //! Agents that write lines add one line after the other to one file, so a checkpoint's count of added lines is the number
-//! of lines that it holds, and an agent that resumes must find exactly these.
+//! of lines that it holds, and an agent that resumes must find exactly these. One that goes on in the workspace that the
+//! attempt before left may find what that one wrote later, too.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use makima_shared::domain::{EventKind, TaskId};
@@ -26,7 +27,12 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
             let name = || format!("{}, epoch {}", evidence.name(*task), note.epoch);
             let newest = newest_checkpoint(history, note.epoch);
             let expected = newest.map_or(0, |(_, lines)| lines);
-            findings.judge(note.number == expected, || {
+            let most = if took_up(history, note.epoch) {
+                expected.max(written(evidence, *task, note.epoch) + 1)
+            } else {
+                expected
+            };
+            findings.judge((expected..=most).contains(&note.number), || {
                 format!("{}: {} lines came back, and checkpoint {newest:?} holds others", name(), note.number)
             });
             let loss = loss(evidence, *task, note.epoch, note.number);
@@ -41,6 +47,22 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
         }
     }
     findings
+}
+
+/// Tells whether an attempt went on in the workspace of the one before.
+fn took_up(history: &History, epoch: i64) -> bool {
+    history.events.iter().any(|event| {
+        event.kind == EventKind::Notice
+            && event.epoch.number() == epoch
+            && event.data["code"] == "WORKSPACE_TAKEN_UP"
+    })
+}
+
+/// Returns how many lines were noted before an epoch; one more may have been written.
+fn written(evidence: &Evidence, task: TaskId, epoch: i64) -> u32 {
+    let notes = evidence.witness.of(task).iter();
+    let before = notes.filter(|note| note.epoch < epoch && note.noted == Noted::Write);
+    before.map(|note| note.number).max().unwrap_or_default()
 }
 
 fn is_writer(evidence: &Evidence, task: TaskId) -> bool {
@@ -112,6 +134,17 @@ mod tests {
     #[test]
     fn lines_that_were_saved_and_are_lost_are_named() {
         assert_eq!(judge(&resumed(2, 4).evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_workspace_that_was_taken_up_may_have_more_than_the_checkpoint_but_not_less() {
+        let broken = |found| {
+            let mut staged = resumed(found, 5);
+            staged.insert_notice(2, "WORKSPACE_TAKEN_UP");
+            judge(&staged.evidence).broken.len()
+        };
+        assert_eq!((broken(3), broken(5), broken(6)), (0, 0, 0));
+        assert_eq!((broken(2), broken(7)), (1, 1), "less than was saved, and more than was written");
     }
 
     #[test]

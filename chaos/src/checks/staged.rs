@@ -107,6 +107,14 @@ impl Staged {
         history.task.last_sequence = sequence + i64::from(history.task.last_sequence > sequence);
     }
 
+    /// Adds a notice to an epoch.
+    pub(super) fn insert_notice(&mut self, epoch: i64, code: &str) {
+        let history = self.history();
+        let sequence = history.task.last_sequence + 1;
+        history.events.push(event(sequence, epoch, EventKind::Notice, json!({ "code": code })));
+        history.task.last_sequence = sequence;
+    }
+
     /// Adds a checkpoint of the first epoch behind its start.
     pub(super) fn insert_checkpoint(&mut self, number: i64, lines: u32) {
         let data = json!({"number": number, "linesAdded": lines});

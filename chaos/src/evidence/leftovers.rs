@@ -32,14 +32,21 @@ pub(crate) async fn left_by_ended_tasks(stack: &Stack) -> Leftovers {
     loop {
         let processes = processes::with_environment(&agents_mark(stack));
         let lives = data_dirs(stack).into_iter().flat_map(|worker| inside(&worker.join("work")));
-        let attempts =
-            lives.flat_map(|life| inside(Path::new(&life))).filter(|path| !path.ends_with("/lock"));
-        let worktrees: Vec<_> = attempts.collect();
+        let worktrees: Vec<_> = lives.flat_map(|life| workspaces(Path::new(&life))).collect();
         if processes.is_empty() && worktrees.is_empty() || Instant::now() > give_up {
             return Leftovers { processes, worktrees, ..Leftovers::default() };
         }
         sleep(LOOK_EVERY).await; // why: nothing tells when they are gone
     }
+}
+
+/// Lists the workspaces that tasks had in a life of a worker. Those that stand ready have had no task yet.
+fn workspaces(life: &Path) -> Vec<String> {
+    let others = ["lock", "ready", "kept"].map(|name| life.join(name).display().to_string());
+    let mut workspaces = inside(life);
+    workspaces.retain(|path| !others.contains(path));
+    workspaces.extend(inside(&life.join("kept")));
+    workspaces
 }
 
 /// The entry that all agents of this run have in their environment.
