@@ -28,7 +28,7 @@ pub(crate) enum Floor {
     Commit,
     /// `git worktree add --detach` of the repository of the tasks.
     WorktreeAdd,
-    /// A second `git status` in a fresh worktree.
+    /// A `git status` after the first, with an index that is younger than the files.
     GitStatus,
     /// 25 changed files as a compressed patch: `git add -A` with a second index, `git write-tree`, `git diff --binary | gzip`.
     GitSnapshot,
@@ -78,7 +78,7 @@ impl Floor {
             Self::RedisWake => "Redis push that wakes a blocked client",
             Self::Commit => "PostgreSQL commit (one row)",
             Self::WorktreeAdd => "git worktree add",
-            Self::GitStatus => "git status, the second",
+            Self::GitStatus => "git status, warm",
             Self::GitSnapshot => "git add, write-tree, diff | gzip (25 files)",
             Self::GitApply => "git apply (25 files)",
             Self::AgentAlone => "an agent's run without checkpoints",

@@ -31,13 +31,13 @@ impl Git {
     pub(super) fn round(&mut self, times: &mut Times) -> anyhow::Result<u64> {
         let (worktree, took) = self.worktree()?;
         times.worktree.push(took);
-        run(&mut status(&worktree))?;
+        settle(&worktree)?;
         times.status.push(run(&mut status(&worktree))?);
         tree::change(&worktree)?;
         let patch = self.directory.join(format!("{}.patch.gz", self.made));
         times.snapshot.push(snapshot(&worktree, &patch)?);
         let (other, _) = self.worktree()?;
-        run(&mut status(&other))?;
+        settle(&other)?;
         let unpacked = patch.with_extension("");
         run(Command::new("sh").arg("-c").arg("gzip -dc \"$0\" > \"$1\"").arg(&patch).arg(&unpacked))?;
         let mut apply = repository::command(&other);
@@ -52,6 +52,14 @@ impl Git {
         let took = run(add.args(["worktree", "add", "--quiet", "--detach"]).arg(&worktree))?;
         Ok((worktree, took))
     }
+}
+
+/// Writes the index anew, a second later: git reads files again whose index is not younger by a second than they are.
+fn settle(worktree: &Path) -> anyhow::Result<()> {
+    std::thread::sleep(Duration::from_millis(1_100));
+    let mut command = repository::command(worktree);
+    run(command.args(["update-index", "-q", "--refresh", "--force-write-index"]))?;
+    run(&mut status(worktree)).map(drop)
 }
 
 fn status(worktree: &Path) -> Command {
