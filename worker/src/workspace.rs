@@ -63,6 +63,7 @@ pub use push::{PushError, Pushed, push};
 pub use remove::remove_directory;
 pub use restore::{RestoreError, SavedPatch, restore};
 pub use result::{Author, ResultError, branch_name, commit_result};
+use snapshot::AgentIndexSeen;
 pub use snapshot::{Skipped, Snapshot, SnapshotError, snapshot};
 
 /// Why a workspace could not be made or opened.
@@ -105,6 +106,7 @@ pub struct Workspace {
     base_commit: Oid,
     /// Globs of ignored files that snapshots keep.
     keep_ignored: Arc<[String]>,
+    agent_index_seen: Arc<AgentIndexSeen>,
     cancel: Cancel,
     _copy: Arc<CopyInUse>,
 }
@@ -118,8 +120,14 @@ impl Workspace {
         let root = std::path::absolute(root).map_err(failed)?;
         let copy = Arc::new(CopyInUse::of(base.cache_git_dir).map_err(failed)?);
         let base_commit = Oid::from_str(base.commit)?;
-        let workspace =
-            Self { root, base_commit, keep_ignored: Arc::default(), cancel: cancel.clone(), _copy: copy };
+        let workspace = Self {
+            root,
+            base_commit,
+            keep_ignored: Arc::default(),
+            agent_index_seen: Arc::default(),
+            cancel: cancel.clone(),
+            _copy: copy,
+        };
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -173,8 +181,14 @@ impl Workspace {
         remove_directory(&root).map_err(failed)?;
         std::fs::rename(place, &root).map_err(failed)?;
         let base_commit = Oid::from_str(base_commit)?;
-        let workspace =
-            Self { root, base_commit, keep_ignored: Arc::default(), cancel: cancel.clone(), _copy: copy };
+        let workspace = Self {
+            root,
+            base_commit,
+            keep_ignored: Arc::default(),
+            agent_index_seen: Arc::default(),
+            cancel: cancel.clone(),
+            _copy: copy,
+        };
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
         workspace.remove_all_but_work().map_err(failed)?;

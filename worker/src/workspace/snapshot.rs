@@ -8,6 +8,7 @@
 //! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index, or the task keeps it), empty directories, `.git`
 //! directories at any depth.
 
+mod agent_index_seen;
 mod known;
 mod scan;
 mod stat_data;
@@ -19,6 +20,8 @@ use git2::{Index, Repository};
 use super::Workspace;
 use super::agent_repository::AgentIndex;
 use super::tree_reader::TreeReader;
+pub(super) use agent_index_seen::AgentIndexSeen;
+use agent_index_seen::stamp;
 use known::Known;
 use scan::{Change, MAX_PATH_BYTES, scan};
 use stat_data::IndexWritten;
@@ -89,10 +92,18 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
     let mut skipped = Skipped::default();
 
     let mut changes = scan(&mut reader, &mut known, &workspace.keep_ignored, written, &mut skipped);
-    changes.extend(added_by_agent(workspace, &mut reader, &known, &changes));
+    let seen = stamp(&mut reader);
+    if !changes.is_empty() || !workspace.agent_index_seen.is(seen) {
+        changes.extend(added_by_agent(workspace, &mut reader, &known, &changes));
+        workspace.agent_index_seen.set(seen.filter(|_| changes.is_empty()));
+    }
     let stored_bytes = apply(&repository, &mut index, &mut reader, &changes, &mut skipped)?;
 
     let tree = index.write_tree_to(&repository)?;
+    if !changes.is_empty() {
+        // After the tree: the index is then written with the ids of all directories, and the next tree takes what changed.
+        index.write()?;
+    }
     sweep::sweep_if_due(&repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
     let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
     Ok(Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped })
@@ -138,7 +149,5 @@ fn apply(
             store.take(index, path, skipped)?;
         }
     }
-    let stored_bytes = store.stored_bytes();
-    index.write()?;
-    Ok(stored_bytes)
+    Ok(store.stored_bytes())
 }

@@ -172,3 +172,29 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn an_ignored_file_that_the_agent_added_is_followed_however_often_it_goes_and_comes_back() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let tree = workspace.tree();
+    let without = snapshot(&workspace).unwrap().tree_id;
+    write(&tree, "kept.log", "one\n");
+    git(&tree, &["add", "-f", "kept.log"]);
+    let with = snapshot(&workspace).unwrap().tree_id;
+    assert_ne!(with, without);
+    for _ in 0..3 {
+        // why: an index that was written a moment ago is read again in any case
+        std::thread::sleep(std::time::Duration::from_millis(120));
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, with, "nothing has changed");
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, with, "nothing has changed");
+        std::fs::remove_file(tree.join("kept.log")).unwrap();
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, without, "it is gone");
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, without, "it is still gone");
+        write(&tree, "kept.log", "one\n");
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, with, "it is back");
+    }
+    write(&tree, "more.log", "two\n");
+    git(&tree, &["add", "-f", "more.log"]);
+    assert_ne!(snapshot(&workspace).unwrap().tree_id, with, "another one was added");
+}
