@@ -41,7 +41,7 @@ impl Git {
         let unpacked = patch.with_extension("");
         run(Command::new("sh").arg("-c").arg("gzip -dc \"$0\" > \"$1\"").arg(&patch).arg(&unpacked))?;
         let mut apply = repository::command(&other);
-        times.apply.push(run(apply.args(["apply", "--binary"]).arg(&unpacked))?);
+        times.apply.push(run(apply.args(["apply", "--binary", "--whitespace=nowarn"]).arg(&unpacked))?);
         Ok(fs::metadata(&patch)?.len())
     }
 
