@@ -79,7 +79,7 @@ impl Floor {
             Self::Commit => "PostgreSQL commit (one row)",
             Self::WorktreeAdd => "git worktree add",
             Self::GitStatus => "git status, warm",
-            Self::GitSnapshot => "git add, write-tree, diff | gzip (25 files)",
+            Self::GitSnapshot => "git add, write-tree, diff, gzip (25 files)",
             Self::GitApply => "git apply (25 files)",
             Self::AgentAlone => "an agent's run without checkpoints",
             Self::Spawn => "fork and exec (true)",
