@@ -4,11 +4,11 @@
 //! remote has, or such a commit; where all of the work is wanted that commit becomes the task's own base, so that its
 //! checkpoints are worth something without the other task.
 
-use makima_shared::domain::{EventKind, StoredPatch, TaskId};
+use makima_shared::domain::{StoredPatch, TaskId};
 use makima_shared::store::Fenced;
 use tracing::{info, warn};
 
-use super::{Prepared, accepted, chain, here, restore_blocking, unusable};
+use super::{Prepared, accepted, chain, here, notify, restore_blocking, unusable};
 use crate::attempt::{Attempt, End, Threads};
 use crate::workspace::{CopyError, CopySource, PatchLimits, RestoreError, SavedPatch, copy_files};
 
@@ -110,7 +110,7 @@ pub(super) async fn take_over(
         match outcome {
             Ok(()) => {
                 info!(source = words, "goes on from another task's work");
-                note(attempt, "CONTINUED", format!("the work goes on from {words}")).await?;
+                notify(attempt, "CONTINUED", format!("the work goes on from {words}")).await?;
                 return Ok(prepared);
             }
             Err(error @ CopyError::NotFound { .. }) => {
@@ -126,7 +126,7 @@ pub(super) async fn take_over(
                     error = &error as &dyn std::error::Error,
                     "a bad checkpoint is passed over"
                 );
-                note(attempt, "CHECKPOINT_BAD", format!("{words} cannot be restored: {error}")).await?;
+                notify(attempt, "CHECKPOINT_BAD", format!("{words} cannot be restored: {error}")).await?;
             }
         }
         source = match patch_before(attempt, task, number.unwrap_or_default()).await? {
@@ -173,14 +173,6 @@ fn copy(prepared: &Prepared, state: &State, paths: &[String]) -> Result<(), Copy
         State::Commit(commit) => CopySource::Commit(commit),
     };
     copy_files(&prepared.workspace, &source, paths, PatchLimits::default())
-}
-
-async fn note(attempt: &Attempt<'_>, code: &str, message: String) -> Result<(), End> {
-    let notices = [serde_json::json!({ "code": code, "message": message })];
-    let store = &attempt.context().store;
-    let (id, epoch) = (attempt.task.id, attempt.task.epoch);
-    accepted(attempt.insist(|| store.events_append(id, epoch, EventKind::Notice, &notices)).await)?;
-    Ok(())
 }
 
 fn not_available(source: TaskId, why: &str) -> End {

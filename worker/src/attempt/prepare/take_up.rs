@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use makima_shared::domain::{Epoch, EventKind};
+use makima_shared::domain::Epoch;
 use makima_shared::store::Fenced;
 use tracing::{info, warn};
 
 use super::super::threads::Threads;
 use super::super::{Attempt, End};
-use super::{Prepared, accepted, chain, patch_before};
+use super::{Prepared, accepted, chain, notify, patch_before};
 use crate::git::Cancel;
 use crate::kept;
 use crate::repository::RepositoryCache;
@@ -35,18 +35,21 @@ pub(super) async fn run(attempt: &Attempt<'_>, threads: &Threads) -> Result<Opti
     let repositories = Arc::clone(&attempt.context().repositories);
     let (url, cancel) = (task.repository_url.clone(), threads.cancel().clone());
     let root = attempt.life.work_dir.path().join(kept::name(task.id, task.epoch));
-    let taking_up = threads.run(move || take_up(&repositories, &url, &commit, place, root, &cancel));
-    let workspace = match taking_up.await? {
-        Ok(workspace) => workspace,
+    let number = last.as_ref().map(|last| last.number);
+    let (restored_tree, keep_ignored) = (last.map(|last| last.tree_id), task.keep_ignored.clone());
+    // Made whole in there: if the attempt ends meanwhile, what is dropped unseen removes its workspace.
+    let taking_up = threads.run(move || {
+        let workspace = take_up(&repositories, &url, &commit, place, root, &cancel)?;
+        Ok::<_, String>(Prepared { workspace: workspace.keeping(&keep_ignored), restored_tree })
+    });
+    let prepared = match taking_up.await? {
+        Ok(prepared) => prepared,
         Err(reason) => {
             warn!(reason, "the workspace of the attempt before is of no use");
             return Ok(None);
         }
     };
-    let number = last.as_ref().map(|last| last.number);
     info!(checkpoint = number, "goes on in the workspace of the attempt before");
-    let workspace = workspace.keeping(&task.keep_ignored);
-    let prepared = Prepared { workspace, restored_tree: last.map(|last| last.tree_id) };
     tell(attempt, &prepared, number).await?;
     Ok(Some(prepared))
 }
@@ -94,11 +97,6 @@ async fn tell(attempt: &Attempt<'_>, prepared: &Prepared, number: Option<i32>) -
     let store = &attempt.context().store;
     let base_commit = prepared.workspace.base_commit();
     accepted(attempt.insist(|| store.attempt_prepared(attempt.key(), &base_commit, number)).await)?;
-    let notices = [serde_json::json!({
-        "code": "WORKSPACE_TAKEN_UP",
-        "message": "the work goes on in the workspace that the attempt before left on this machine",
-    })];
-    let (id, epoch) = (attempt.task.id, attempt.task.epoch);
-    accepted(attempt.insist(|| store.events_append(id, epoch, EventKind::Notice, &notices)).await)?;
-    Ok(())
+    let message = "the work goes on in the workspace that the attempt before left on this machine";
+    notify(attempt, "WORKSPACE_TAKEN_UP", message.to_owned()).await
 }
