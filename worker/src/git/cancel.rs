@@ -67,11 +67,11 @@ impl Cancel {
         }
     }
 
-    /// Waits until `ended` was told, wanted or not, for `patience` at most.
-    pub(super) fn wait_for_end(&self, patience: Duration, ended: &AtomicBool) {
+    /// Waits until `ended` was told, wanted or not, for `patience` at most. Tells whether it was.
+    pub(super) fn wait_for_end(&self, patience: Duration, ended: &AtomicBool) -> bool {
         let waiting = |_cancelled: &mut bool| !ended.load(Ordering::Acquire);
         let waited = self.0.changed.wait_timeout_while(self.lock(), patience, waiting);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Tells a waiting thread that its child has ended.

@@ -1,8 +1,9 @@
 //! Runs one child process under a deadline and keeps a bounded part of what it prints.
 //!
 //! The child leads its own process group. A watchdog thread ends the group at the deadline, or when the command is
-//! cancelled: by SIGTERM, and a second later by SIGKILL. The child is reaped only after the watchdog has ended, so a reused process id is never hit. A helper that outlives the child with the pipe in
-//! its hand (an ssh connection that is kept for later) holds the caller up for [`LINGER`] at most.
+//! cancelled: by SIGTERM, and a second later by SIGKILL. The child is reaped only after the watchdog has ended and the
+//! group is gone, so a reused process id is never hit. A helper that outlives the child with the pipe in its hand (an
+//! ssh connection that is kept for later) holds the caller up for [`LINGER`] at most.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -25,8 +26,6 @@ const STDERR_LIMIT: usize = 4 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 /// How long a command that is ended may take to tidy up.
 const TIDY_UP: Duration = Duration::from_secs(1);
-/// How much longer its helpers may take, which were asked at the same moment: the one that holds the lock is such a one.
-const HELPERS_TIDY_UP: Duration = Duration::from_millis(50);
 
 /// What every run of a command needs to know.
 pub(super) struct Terms<'a> {
@@ -133,6 +132,13 @@ impl Running {
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::Error::EINTR) {}
         self.cancel.tell(&self.ended);
         let waited = self.watchdog.join().unwrap_or(Waited::Ended);
+        if waited != Waited::Ended {
+            // Its helpers were asked at the same moment, and the one that holds a lock is such a one. They have its stderr.
+            if let Some(stderr) = &self.stderr {
+                stderr.wait_for_end();
+            }
+            let _ = killpg(pid, Signal::SIGKILL);
+        }
         let status = self.child.wait().map_err(|source| GitError::Spawn { command: self.name, source })?;
         match waited {
             Waited::Ended => {}
@@ -153,10 +159,10 @@ fn watch(group: Pid, deadline: Duration, cancel: Cancel, ended: Arc<AtomicBool>)
         let waited = cancel.wait(deadline, &ended);
         if waited != Waited::Ended {
             let _ = killpg(group, Signal::SIGTERM);
-            cancel.wait_for_end(TIDY_UP, &ended);
-            std::thread::sleep(HELPERS_TIDY_UP); // why: its helpers are nobody's children here
-            // Fails only if the group is gone already, which is what is wanted.
-            let _ = killpg(group, Signal::SIGKILL);
+            if !cancel.wait_for_end(TIDY_UP, &ended) {
+                // Fails only if the group is gone already, which is what is wanted.
+                let _ = killpg(group, Signal::SIGKILL);
+            }
         }
         waited
     })
@@ -230,9 +236,14 @@ impl Capture {
         Self { kept, closed }
     }
 
+    /// Waits until nobody has the pipe any more.
+    fn wait_for_end(&self) {
+        let _ = self.closed.recv_timeout(LINGER);
+    }
+
     /// Returns what was kept, and whether it is all there was.
     fn finish(self) -> (Vec<u8>, bool) {
-        let _ = self.closed.recv_timeout(LINGER);
+        self.wait_for_end();
         let mut kept = lock(&self.kept);
         (std::mem::take(&mut kept.bytes), !kept.cut)
     }
@@ -263,14 +274,14 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_command_that_is_cancelled_takes_its_lock_files_away() {
+    /// Cancels a shell that runs `script`, with two paths, as soon as it has made the first and opened the second; tells
+    /// whether the first is still there afterwards.
+    fn leaves_its_lock(script: &str) -> bool {
         let directory = tempfile::tempdir().unwrap();
         let (lock, started) = (directory.path().join("ref.lock"), directory.path().join("started"));
         nix::unistd::mkfifo(&started, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let mut command = Command::new("sh");
-        command.arg("-c").arg("trap 'rm \"$0\"; exit 1' TERM; : > \"$0\"; : > \"$1\"; sleep 1000 & wait");
-        command.arg(&lock).arg(&started);
+        command.arg("-c").arg(script).arg(&lock).arg(&started);
         let cancel = Cancel::default();
         let terms = Terms { name: "sh", deadline: Duration::from_secs(3600), cancel: &cancel };
         let outcome = std::thread::scope(|scope| {
@@ -282,6 +293,17 @@ mod tests {
             running.join().unwrap()
         });
         assert!(matches!(outcome, Err(GitError::Cancelled)));
-        assert!(!lock.exists());
+        lock.exists()
+    }
+
+    #[test]
+    fn a_command_that_is_cancelled_takes_its_lock_files_away() {
+        assert!(!leaves_its_lock("trap 'rm \"$0\"; exit 1' TERM; : > \"$0\"; : > \"$1\"; sleep 1000 & wait"));
+    }
+
+    #[test]
+    fn a_helper_that_is_slower_than_its_command_takes_its_lock_files_away() {
+        let helper = "trap 'sleep 0.3; rm \"$0\"; exit 1' TERM; : > \"$0\"; : > \"$1\"; sleep 1000 & wait";
+        assert!(!leaves_its_lock(&format!("({helper}) & wait")));
     }
 }

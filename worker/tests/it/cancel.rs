@@ -59,7 +59,7 @@ fn cancelled_fetch_and_push_end_with_their_processes() {
 }
 
 /// Makes a remote stop in the middle of moving a branch, with its lock: the branch's log is a pipe that nobody reads.
-/// Returns the lock.
+/// Returns the lock: git writes the commit into it once its signal handler knows of it.
 fn stop_while_moving(remote: &Path, branch: &str) -> PathBuf {
     git(remote, &["config", "core.logAllRefUpdates", "always"]);
     std::fs::create_dir_all(remote.join("logs/refs/heads")).unwrap();
@@ -76,7 +76,7 @@ fn cancelled_push_leaves_no_lock_in_a_remote_of_this_machine() {
     let lock = stop_while_moving(&fixture.remote(), "b");
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| push(&workspace, &remote, &commit, "b", &[]).unwrap_err());
-        while !lock.exists() && !pushing.is_finished() {
+        while !lock.metadata().is_ok_and(|lock| lock.len() > 0) && !pushing.is_finished() {
             std::thread::yield_now();
         }
         cancel.cancel();
