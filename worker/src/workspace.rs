@@ -41,7 +41,9 @@ mod remove;
 mod restore;
 mod result;
 mod snapshot;
+mod switch;
 mod tree_reader;
+mod tree_writer;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -63,7 +65,7 @@ pub use push::{PushError, Pushed, push};
 pub use remove::remove_directory;
 pub use restore::{RestoreError, SavedPatch, restore};
 pub use result::{Author, ResultError, branch_name, commit_result};
-use snapshot::AgentIndexSeen;
+use snapshot::{AgentIndexSeen, LastLook};
 pub use snapshot::{Skipped, Snapshot, SnapshotError, snapshot};
 
 /// Why a workspace could not be made or opened.
@@ -107,6 +109,7 @@ pub struct Workspace {
     /// Globs of ignored files that snapshots keep.
     keep_ignored: Arc<[String]>,
     agent_index_seen: Arc<AgentIndexSeen>,
+    last_look: Arc<LastLook>,
     cancel: Cancel,
     _copy: Arc<CopyInUse>,
 }
@@ -125,6 +128,7 @@ impl Workspace {
             base_commit,
             keep_ignored: Arc::default(),
             agent_index_seen: Arc::default(),
+            last_look: Arc::default(),
             cancel: cancel.clone(),
             _copy: copy,
         };
@@ -186,6 +190,7 @@ impl Workspace {
             base_commit,
             keep_ignored: Arc::default(),
             agent_index_seen: Arc::default(),
+            last_look: Arc::default(),
             cancel: cancel.clone(),
             _copy: copy,
         };
@@ -223,7 +228,7 @@ impl Workspace {
     /// `.gitignore` at the root of the tree.
     #[must_use]
     pub fn keeping(self, globs: &[String]) -> Self {
-        Self { keep_ignored: globs.into(), ..self }
+        Self { keep_ignored: globs.into(), last_look: Arc::default(), ..self }
     }
 
     /// Removes the workspace with all that is in it. The agent must have ended.

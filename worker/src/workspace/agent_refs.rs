@@ -155,7 +155,9 @@ fn read_loose(reader: &mut TreeReader, branches: &mut BTreeMap<String, String>) 
     let mut waiting = vec![String::new()];
     while let Some(directory) = waiting.pop() {
         let path = format!(".git/{BRANCHES}{directory}");
-        let Listing::Names(names) = reader.list(path.trim_end_matches('/').as_bytes()) else { continue };
+        let Listing::Names { names, .. } = reader.list(path.trim_end_matches('/').as_bytes()) else {
+            continue;
+        };
         for (name, stat) in names {
             let Ok(name) = std::str::from_utf8(&name) else { continue };
             let name = format!("{directory}{name}");

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use git2::{ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository, Tree, TreeEntry};
 
-use super::restore::{apply, check_sum, switch_to};
+use super::restore::{apply, check_sum};
+use super::switch::switch_to;
 use super::{PatchLimits, RestoreError, SavedPatch, Workspace};
 
 /// Where files are brought from. The copy of the repository has the commit.

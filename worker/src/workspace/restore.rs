@@ -1,8 +1,9 @@
 //! Brings a workspace that no agent has run in yet to the state of a checkpoint.
 //!
 //! The patch is applied to an index of its own, and the tree that comes of it must have the recorded id before any file of
-//! the work tree changes: a bad patch leaves the workspace at its base. The agent's own git directory stays at the base, so
-//! that the agent sees the work as uncommitted; [`super::restore_commits`] then brings its own commits back.
+//! the work tree changes: a bad patch leaves the workspace at its base. Then the files that differ are written
+//! ([`super::switch`]) and read back. The agent's own git directory stays at the base, so that the agent sees the work as
+//! uncommitted; [`super::restore_commits`] then brings its own commits back.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -12,7 +13,8 @@ use git2::Index;
 use sha2::{Digest, Sha256};
 
 use super::patch_scan::PatchScan;
-use super::{PatchLimits, SnapshotError, Workspace, git_dir, snapshot};
+use super::switch::switch_to;
+use super::{PatchLimits, SnapshotError, Workspace};
 use crate::git::GitError;
 
 /// A patch as it was saved.
@@ -55,9 +57,18 @@ pub enum RestoreError {
         /// What came of the patch.
         found: String,
     },
-    /// The files could not be written, or git could not be run.
+    /// git could not be run.
     #[error("the checkpoint could not be checked out")]
     Git(#[source] GitError),
+    /// A file could not be written.
+    #[error("`{path}` could not be written")]
+    Write {
+        /// Which one.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The worker's git directory could not be read or written.
     #[error("the git directory of the workspace is damaged")]
     Repository(#[from] git2::Error),
@@ -76,7 +87,7 @@ impl RestoreError {
             | Self::Unreadable(_)
             | Self::Refused { .. }
             | Self::TreeMismatch { .. } => true,
-            Self::Git(_) | Self::Repository(_) | Self::Snapshot(_) => false,
+            Self::Git(_) | Self::Write { .. } | Self::Repository(_) | Self::Snapshot(_) => false,
         }
     }
 }
@@ -105,18 +116,6 @@ pub fn restore(
 pub(super) fn check_sum(saved: &SavedPatch<'_>) -> Result<(), RestoreError> {
     let is_same = Sha256::digest(saved.gzip)[..] == *saved.sha256;
     is_same.then_some(()).ok_or(RestoreError::ChecksumMismatch)
-}
-
-/// Brings the files of a workspace at its base to a tree, and reads them back; if they are another tree then, they are
-/// brought to the base again.
-pub(super) fn switch_to(workspace: &Workspace, tree_id: &str) -> Result<(), RestoreError> {
-    check_out(workspace, tree_id)?;
-    let found = snapshot(workspace)?.tree_id;
-    if found != tree_id {
-        check_out(workspace, &workspace.base_commit())?;
-        return Err(RestoreError::TreeMismatch { expected: tree_id.to_owned(), found });
-    }
-    Ok(())
 }
 
 /// Applies the patch to an index of its base and returns the tree that comes of it.
@@ -152,19 +151,6 @@ pub(super) fn apply(
     })?;
     let repository = workspace.host_repository()?;
     Ok(Index::open(index)?.write_tree_to(&repository)?.to_string())
-}
-
-/// Brings the files of the tree to `treeish`; only those that differ are written.
-fn check_out(workspace: &Workspace, treeish: &str) -> Result<(), RestoreError> {
-    git_dir::postdate_index(&workspace.host_git()).map_err(|source| io_failed("read-tree", source))?;
-    workspace
-        .host_command("read-tree")?
-        .work_tree(&workspace.tree())
-        .setting("checkout.workers=0")
-        .args(["--reset", "-u", treeish])
-        .output()
-        .map(drop)
-        .map_err(RestoreError::Git)
 }
 
 fn io_failed(command: &'static str, source: std::io::Error) -> RestoreError {

@@ -10,6 +10,7 @@
 
 mod agent_index_seen;
 mod known;
+mod last_look;
 mod scan;
 mod stat_data;
 mod store;
@@ -23,7 +24,10 @@ use super::tree_reader::TreeReader;
 pub(super) use agent_index_seen::AgentIndexSeen;
 use agent_index_seen::stamp;
 use known::Known;
-use scan::{Change, MAX_PATH_BYTES, scan};
+pub(super) use last_look::LastLook;
+use last_look::{Look, Seen};
+pub(super) use scan::Change;
+use scan::{MAX_PATH_BYTES, scan};
 use stat_data::IndexWritten;
 use store::Store;
 
@@ -85,28 +89,81 @@ impl Skipped {
 /// snapshot is sure to stay in the worker's store until the next one only.
 pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
     let mut reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
-    let repository = workspace.host_repository()?;
-    let written = IndexWritten::of(&workspace.host_git().join("index")).map_err(SnapshotError::Index)?;
-    let mut index = repository.index()?;
-    let mut known = Known::of(&index);
-    let mut skipped = Skipped::default();
+    let index_file = workspace.host_git().join("index");
+    let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
+    let agent_index = stamp(&mut reader);
+    let last = workspace.last_look.take().filter(|_| workspace.agent_index_seen.is(agent_index));
+    let look =
+        last.as_ref().map_or(Look::Other, |last| last.compare(&workspace.tree(), &mut reader, written));
 
-    let mut changes = scan(&mut reader, &mut known, &workspace.keep_ignored, written, &mut skipped);
-    let seen = stamp(&mut reader);
-    if !changes.is_empty() || !workspace.agent_index_seen.is(seen) {
-        changes.extend(added_by_agent(workspace, &mut reader, &known, &changes));
-        workspace.agent_index_seen.set(seen.filter(|_| changes.is_empty()));
-    }
-    let stored_bytes = apply(&repository, &mut index, &mut reader, &changes, &mut skipped)?;
+    let (snapshot, seen) = match (last, look) {
+        (Some(last), Look::Same) => (last.snapshot().clone(), Some(last)),
+        (Some(last), Look::Files(files)) => {
+            let mut taking = Taking::begin(workspace, reader)?;
+            let snapshot = taking.finish(workspace, &files)?;
+            let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
+            let seen = last.with(&files, &taking.index, written, &snapshot);
+            (snapshot, seen)
+        }
+        (_, Look::Other) | (None, _) => {
+            let mut taking = Taking::begin(workspace, reader)?;
+            let mut known = Known::of(&taking.index);
+            let (reader, skipped) = (&mut taking.reader, &mut taking.skipped);
+            let (mut changes, places) = scan(reader, &mut known, &workspace.keep_ignored, written, skipped);
+            if !changes.is_empty() || !workspace.agent_index_seen.is(agent_index) {
+                changes.extend(added_by_agent(workspace, reader, &known, &changes));
+                workspace.agent_index_seen.set(agent_index.filter(|_| changes.is_empty()));
+            }
+            let snapshot = taking.finish(workspace, &changes)?;
+            let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
+            let seen = Seen::of(&taking.index, written, places, &snapshot);
+            (snapshot, seen)
+        }
+    };
+    workspace.last_look.set(seen);
+    Ok(snapshot)
+}
 
-    let tree = index.write_tree_to(&repository)?;
-    if !changes.is_empty() {
-        // After the tree: the index is then written with the ids of all directories, and the next tree takes what changed.
-        index.write()?;
+/// A snapshot that is being taken.
+pub(super) struct Taking {
+    repository: Repository,
+    index: Index,
+    reader: TreeReader,
+    skipped: Skipped,
+}
+
+impl Taking {
+    pub(super) fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
+        let repository = workspace.host_repository()?;
+        let index = repository.index()?;
+        Ok(Self { repository, index, reader, skipped: Skipped::default() })
     }
-    sweep::sweep_if_due(&repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
-    let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
-    Ok(Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped })
+
+    /// Enters a submodule, whose directory is never looked into.
+    pub(super) fn submodule(&mut self, path: &[u8], commit: git2::Oid) -> Result<(), git2::Error> {
+        store::remove(&mut self.index, path)?;
+        self.index.add(&stat_data::entry_of_submodule(path, commit))
+    }
+
+    /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree.
+    pub(super) fn finish(
+        &mut self,
+        workspace: &Workspace,
+        changes: &[Change],
+    ) -> Result<Snapshot, SnapshotError> {
+        let Self { repository, index, reader, skipped } = self;
+        let stored_bytes = apply(repository, index, reader, changes, skipped)?;
+        let tree = index.write_tree_to(repository)?;
+        if !changes.is_empty() {
+            // After the tree: the index is then written with the ids of all directories, and the next tree takes what
+            // changed.
+            index.write()?;
+        }
+        sweep::sweep_if_due(repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
+        let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
+        let skipped = std::mem::take(skipped);
+        Ok(Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped })
+    }
 }
 
 /// Returns the paths that the agent added to its own index and that a scan does not see, because they are ignored.

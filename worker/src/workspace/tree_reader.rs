@@ -36,8 +36,13 @@ pub(super) enum Found {
 
 /// What there is in a directory.
 pub(super) enum Listing {
-    /// The names, in no order, each with what it stood for a moment ago.
-    Names(Vec<(Vec<u8>, FileStat)>),
+    /// What is there.
+    Names {
+        /// The names, in no order, each with what it stood for a moment ago.
+        names: Vec<(Vec<u8>, FileStat)>,
+        /// The directory itself, before its names were read.
+        directory: FileStat,
+    },
     /// There is no such directory any more.
     Gone,
     /// It may not be read.
@@ -101,19 +106,26 @@ impl TreeReader {
     /// Lists the directory at `path`; the tree itself has an empty path.
     pub(super) fn list(&mut self, path: &[u8]) -> Listing {
         match self.try_list(path) {
-            Ok(names) => Listing::Names(names),
+            Ok(listing) => listing,
             Err(error) if is_gone(error) => Listing::Gone,
             Err(error) => Listing::Unreadable(error.into()),
         }
     }
 
+    /// Returns the stat data of what stands at `path`.
+    pub(super) fn stat(&mut self, path: &[u8]) -> Result<FileStat, Errno> {
+        let (directory, name) = split(path)?;
+        let parent = self.directory(directory)?;
+        fstatat(&*parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// Returns the stat data of the directory at `path`; the tree itself has an empty path.
+    pub(super) fn stat_directory(&mut self, path: &[u8]) -> Result<FileStat, Errno> {
+        fstat(&*self.directory(path)?)
+    }
+
     fn try_find(&mut self, path: &[u8]) -> Result<Found, Errno> {
-        let split = path.iter().rposition(|byte| *byte == b'/');
-        let (directory, name) = match split {
-            Some(at) => (&path[..at], &path[at + 1..]),
-            None => (&[][..], path),
-        };
-        let name = OsStr::from_bytes(proper_name(name)?);
+        let (directory, name) = split(path)?;
         let parent = self.directory(directory)?;
         let look = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = openat(&*parent, name, look, Mode::empty())?;
@@ -132,10 +144,11 @@ impl TreeReader {
         Ok(if Kind::of(&stat) == Kind::File { Found::File(file.into(), stat) } else { Found::Gone })
     }
 
-    fn try_list(&mut self, path: &[u8]) -> Result<Vec<(Vec<u8>, FileStat)>, Errno> {
+    fn try_list(&mut self, path: &[u8]) -> Result<Listing, Errno> {
         let directory = self.directory(path)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut entries = Dir::openat(&*directory, ".", flags, Mode::empty())?;
+        let stat = fstat(&entries)?;
         let mut names: Vec<CString> = Vec::new();
         for entry in entries.iter() {
             let entry = entry?;
@@ -151,7 +164,7 @@ impl TreeReader {
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok(Listing::Names { names: found, directory: stat })
     }
 
     /// Returns a handle on the directory at `path`, starting from the nearest one above that is open.
@@ -191,6 +204,15 @@ pub(super) fn size_of(stat: &FileStat) -> u64 {
 /// Something else has taken the place, or a directory's place above it (`ENOTDIR`, `ELOOP`).
 fn is_gone(error: Errno) -> bool {
     matches!(error, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
+}
+
+/// Splits a path into its directory and its name there.
+fn split(path: &[u8]) -> Result<(&[u8], &OsStr), Errno> {
+    let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&[][..], path),
+    };
+    Ok((directory, OsStr::from_bytes(proper_name(name)?)))
 }
 
 fn proper_name(name: &[u8]) -> Result<&[u8], Errno> {

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use makima_worker::workspace::{Workspace, agent_refs, snapshot};
 use proptest::prelude::*;
@@ -16,11 +17,15 @@ use proptest::prelude::*;
 use crate::fixture::{Fixture, bundle, bytes_path, files, git, write};
 
 const DEFAULT_CASES: u32 = 16;
+/// Longer than a file system's clock takes to tick.
+const AT_REST: Duration = Duration::from_millis(60);
 
 /// What an agent may do to its workspace. Paths are relative, and may lead anywhere: what cannot be done is not done.
 #[derive(Debug, Clone)]
 pub(crate) enum Edit {
     Write(Vec<u8>, Vec<u8>),
+    /// Writes a file where it stands.
+    Overwrite(Vec<u8>, Vec<u8>),
     Remove(Vec<u8>),
     Rename(Vec<u8>, Vec<u8>),
     Link(Vec<u8>, Vec<u8>),
@@ -35,6 +40,8 @@ pub(crate) enum Edit {
     HalfWay(&'static str),
     /// Takes a checkpoint in between.
     Checkpoint,
+    /// Lets the tree come to rest, so that the next snapshots go by what the one before has seen.
+    Rest,
 }
 
 /// What an agent may have git do, on whatever branch it is.
@@ -119,6 +126,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     let mode = prop::sample::select(vec![0o644, 0o755, 0o600, 0o711, 0o444]);
     prop_oneof![
         8 => (path(), content()).prop_map(|(path, content)| Edit::Write(path, content)),
+        3 => (path(), content()).prop_map(|(path, content)| Edit::Overwrite(path, content)),
         2 => path().prop_map(Edit::Remove),
         2 => (path(), path()).prop_map(|(from, to)| Edit::Rename(from, to)),
         1 => (path(), target).prop_map(|(path, target)| Edit::Link(path, target)),
@@ -130,6 +138,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         2 => (prop::sample::select(PATH_COMMANDS), path()).prop_map(|(command, path)| Edit::GitPath(command, path)),
         1 => prop::sample::select(vec!["merge", "rebase", "cherry-pick"]).prop_map(Edit::HalfWay),
         1 => Just(Edit::Checkpoint),
+        1 => Just(Edit::Rest),
     ]
 }
 
@@ -191,6 +200,9 @@ pub(crate) fn perform(workspace: &Workspace, edit: &Edit) {
             clear(&at(path));
             let _ = fs::write(at(path), content);
         }
+        Edit::Overwrite(path, content) if is_inside(path) && !at(path).is_symlink() && at(path).is_file() => {
+            let _ = fs::write(at(path), content);
+        }
         Edit::Remove(path) if is_inside(path) => clear(&at(path)),
         Edit::Rename(from, to) if is_inside(from) && is_inside(to) && at(from).symlink_metadata().is_ok() => {
             if !at(to).starts_with(at(from)) && !at(from).starts_with(at(to)) {
@@ -235,13 +247,27 @@ pub(crate) fn perform(workspace: &Workspace, edit: &Edit) {
             bundle(workspace);
             snapshot(workspace).unwrap();
         }
+        Edit::Rest => {
+            for _ in 0..2 {
+                // why: a file system's clock is coarse, and nothing as new as its tick is trusted.
+                std::thread::sleep(AT_REST);
+                snapshot_as_if_first(workspace);
+            }
+        }
         Edit::Write(..)
+        | Edit::Overwrite(..)
         | Edit::Remove(_)
         | Edit::Rename(..)
         | Edit::Link(..)
         | Edit::Mode(..)
         | Edit::Nest(..) => {}
     }
+}
+
+/// Takes a snapshot, by what the one before has seen if that is possible, and compares it with one that looks at everything.
+fn snapshot_as_if_first(workspace: &Workspace) {
+    let taken = snapshot(workspace).unwrap();
+    assert_eq!(snapshot(&workspace.clone().keeping(&[])).unwrap(), taken);
 }
 
 /// All files below a tree but those that are ignored and not in its snapshot.
@@ -301,6 +327,7 @@ fn remove_nested_git_dirs(directory: &Path, is_root: bool) {
 /// Carries the work over and compares everything. Returns the copy.
 pub(crate) fn carry_over(fixture: &Fixture, from: &Workspace) -> Result<Workspace, TestCaseError> {
     let copy = fixture.carried_over_with_commits(from);
+    snapshot_as_if_first(from);
     let tree_id = snapshot(from).unwrap().tree_id;
     prop_assert_eq!(&snapshot(&copy).unwrap().tree_id, &tree_id);
     prop_assert_eq!(kept_files(&copy, &tree_id), kept_files(from, &tree_id));

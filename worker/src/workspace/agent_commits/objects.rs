@@ -153,11 +153,11 @@ impl<'a> AgentObjects<'a> {
 
     fn pack_names(&mut self) -> Result<Vec<Vec<u8>>, Unusable> {
         match self.reader.list(PACKS) {
-            Listing::Names(names) if names.iter().all(|(_, stat)| Kind::of(stat) == Kind::File) => {
+            Listing::Names { names, .. } if names.iter().all(|(_, stat)| Kind::of(stat) == Kind::File) => {
                 Ok(names.into_iter().map(|(name, _)| name).collect())
             }
             Listing::Gone => Ok(Vec::new()),
-            Listing::Names(_) | Listing::Unreadable(_) => Err(Unusable::Objects),
+            Listing::Names { .. } | Listing::Unreadable(_) => Err(Unusable::Objects),
         }
     }
 

@@ -8,9 +8,7 @@ use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use super::super::tree_reader::{Found, TreeReader};
-use super::stat_data::is_settled;
-
-type Stamp = (u64, u64, i64, i64, i64, i64, i64);
+use super::stat_data::Stamp;
 
 /// The agent's index all of whose paths are known.
 #[derive(Debug, Default)]
@@ -32,14 +30,5 @@ impl AgentIndexSeen {
 pub(super) fn stamp(reader: &mut TreeReader) -> Option<Stamp> {
     let looked = SystemTime::now();
     let Found::File(_, stat) = reader.find(b".git/index") else { return None };
-    let stamp = (
-        stat.st_dev,
-        stat.st_ino,
-        stat.st_size,
-        stat.st_mtime,
-        stat.st_mtime_nsec,
-        stat.st_ctime,
-        stat.st_ctime_nsec,
-    );
-    is_settled(&stat, looked).then_some(stamp)
+    Stamp::settled(&stat, looked)
 }

@@ -3,6 +3,8 @@
 //! A walk of our own over handles: whatever an agent puts in the place of a file or directory, nothing is opened that is
 //! not a directory or a small plain `.gitignore`.
 
+use std::time::SystemTime;
+
 use git2::IndexEntry;
 use nix::sys::stat::FileStat;
 
@@ -10,6 +12,7 @@ use super::super::ignore_rules::{IgnoreRules, KeepRules, RULES_FILE, join};
 use super::super::tree_reader::{Kind, Listing, TreeReader};
 use super::Skipped;
 use super::known::Known;
+use super::last_look::Places;
 use super::stat_data::{IndexWritten, SUBMODULE, is_unchanged};
 
 /// Longer paths are left out, and so is what lies below them: no program could open them (Linux's `PATH_MAX`).
@@ -17,31 +20,32 @@ pub(super) const MAX_PATH_BYTES: usize = 4096;
 
 /// What is to be done to the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(in crate::workspace) enum Change {
     Remove(Vec<u8>),
     Take(Vec<u8>),
 }
 
-/// Returns what differs between the index and the work tree, in the order of paths, removals first.
+/// Returns what differs between the index and the work tree, in the order of paths, removals first, and where it looked.
 pub(super) fn scan(
     reader: &mut TreeReader,
     known: &mut Known,
     keep_ignored: &[String],
     written: IndexWritten,
     skipped: &mut Skipped,
-) -> Vec<Change> {
+) -> (Vec<Change>, Places) {
     let root =
         Directory { path: Vec::new(), rules: IgnoreRules::default(), is_excluded: false, is_kept: false };
     let keep = KeepRules::parse(keep_ignored);
-    let mut scan = Scan { reader, known, keep, written, skipped, taken: Vec::new(), waiting: vec![root] };
+    let (taken, places, waiting) = (Vec::new(), Places::default(), vec![root]);
+    let mut scan = Scan { reader, known, keep, written, skipped, taken, places, waiting };
     while let Some(directory) = scan.waiting.pop() {
         scan.look_into(directory);
     }
-    let taken = std::mem::take(&mut scan.taken);
+    let Scan { taken, places, .. } = scan;
     let removed = known.missed().cloned().map(Change::Remove);
     let mut changes: Vec<_> = removed.chain(taken.into_iter().map(Change::Take)).collect();
     changes.sort_unstable();
-    changes
+    (changes, places)
 }
 
 struct Directory {
@@ -69,13 +73,18 @@ struct Scan<'a> {
     written: IndexWritten,
     skipped: &'a mut Skipped,
     taken: Vec<Vec<u8>>,
+    places: Places,
     waiting: Vec<Directory>,
 }
 
 impl Scan<'_> {
     fn look_into(&mut self, mut directory: Directory) {
+        let looked = SystemTime::now();
         let names = match self.reader.list(&directory.path) {
-            Listing::Names(names) => names,
+            Listing::Names { names, directory: stat } => {
+                self.places.directory(&directory.path, &stat, looked);
+                names
+            }
             // It vanished, and what the index has below it with it.
             Listing::Gone => return,
             Listing::Unreadable(error) => {
@@ -85,7 +94,8 @@ impl Scan<'_> {
         };
         let is_rules =
             |(name, stat): &(Vec<u8>, FileStat)| name == RULES_FILE && Kind::of(stat) == Kind::File;
-        if !directory.is_excluded && names.iter().any(is_rules) {
+        if let Some((_, stat)) = names.iter().find(|name| !directory.is_excluded && is_rules(name)) {
+            self.places.rules(join(&directory.path, RULES_FILE), stat, looked);
             directory.rules = directory.rules.enter(self.reader, &directory.path);
         }
         for (name, stat) in names {
@@ -132,8 +142,12 @@ impl Scan<'_> {
 
     /// Tells a submodule from a directory that has files in its place but no repository.
     fn is_still_submodule(&mut self, path: &[u8]) -> bool {
+        let looked = SystemTime::now();
         match self.reader.list(path) {
-            Listing::Names(names) => names.is_empty() || names.iter().any(|(name, _)| name == b".git"),
+            Listing::Names { names, directory } => {
+                self.places.directory(path, &directory, looked);
+                names.is_empty() || names.iter().any(|(name, _)| name == b".git")
+            }
             Listing::Gone | Listing::Unreadable(_) => true,
         }
     }

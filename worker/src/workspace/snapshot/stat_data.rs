@@ -39,6 +39,40 @@ pub(super) fn is_unchanged(entry: &IndexEntry, stat: &FileStat, written: IndexWr
     is_same && changed_at(stat) < written.0
 }
 
+/// The stat data of a directory or file, which change whenever it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    size: i64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Returns the stat data, which were looked at after `looked`; none if there may be a change that does not show.
+    pub(super) fn settled(stat: &FileStat, looked: SystemTime) -> Option<Self> {
+        is_settled(stat, looked).then(|| Self::of(stat))
+    }
+
+    /// Tells whether `stat` is the same.
+    pub(super) fn is_of(&self, stat: &FileStat) -> bool {
+        *self == Self::of(stat)
+    }
+
+    fn of(stat: &FileStat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            mode: stat.st_mode,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
 /// Tells whether the file with `stat`, which was looked at after `looked`, cannot change any more without a change of its
 /// stat data.
 pub(super) fn is_settled(stat: &FileStat, looked: SystemTime) -> bool {
@@ -64,6 +98,25 @@ pub(super) fn entry_of(path: &[u8], id: Oid, stat: &FileStat, is_settled: bool) 
         // Size 0 makes the next scan read the file again.
         file_size: if is_settled { stat.st_size as u32 } else { 0 },
         id,
+        flags: 0,
+        flags_extended: 0,
+        path: path.to_vec(),
+    }
+}
+
+/// Makes the index entry of a submodule.
+pub(super) fn entry_of_submodule(path: &[u8], commit: Oid) -> IndexEntry {
+    let nothing = IndexTime::new(0, 0);
+    IndexEntry {
+        ctime: nothing,
+        mtime: nothing,
+        dev: 0,
+        ino: 0,
+        mode: SUBMODULE,
+        uid: 0,
+        gid: 0,
+        file_size: 0,
+        id: commit,
         flags: 0,
         flags_extended: 0,
         path: path.to_vec(),

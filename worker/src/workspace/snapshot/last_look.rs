@@ -1,0 +1,362 @@
+//! What the last snapshot saw, so that the next one has to look at stat data alone.
+//!
+//! A directory holds the same names for as long as its own stat data stays the same, and a file the same bytes. While all
+//! of them stand as they did, the tree is still the one of the last snapshot; where only files differ, these are all that
+//! has to be read. Whatever else is found sends the caller to a whole scan. The trust is the one that an index gets
+//! ([`super::stat_data`]): nothing is remembered that may have changed without a sign of it.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{available_parallelism, scope};
+use std::time::SystemTime;
+
+use git2::{Index, IndexEntry};
+use nix::sys::stat::FileStat;
+
+use super::super::tree_reader::TreeReader;
+use super::stat_data::{IndexWritten, SUBMODULE, Stamp, is_unchanged};
+use super::{Change, Snapshot};
+
+/// Trees with more files are scanned as a whole each time: what is remembered of one takes some 150 bytes.
+const MAX_FILES: usize = 200_000;
+/// With fewer files a second thread costs more than it saves.
+const FILES_PER_THREAD: usize = 1000;
+const MAX_THREADS: usize = 4;
+
+/// The directories that a scan went through, and the files with ignore rules in them.
+#[derive(Default)]
+pub(super) struct Places {
+    directories: Vec<(Vec<u8>, Stamp)>,
+    rules: Vec<(Vec<u8>, Stamp)>,
+    is_unsure: bool,
+}
+
+impl Places {
+    /// Notes a directory as it stood before its names were read, after `looked`.
+    pub(super) fn directory(&mut self, path: &[u8], stat: &FileStat, looked: SystemTime) {
+        match Stamp::settled(stat, looked) {
+            Some(stamp) => self.directories.push((path.to_vec(), stamp)),
+            None => self.is_unsure = true,
+        }
+    }
+
+    /// Notes a file with ignore rules as it stood before they were read, after `looked`.
+    pub(super) fn rules(&mut self, path: Vec<u8>, stat: &FileStat, looked: SystemTime) {
+        match Stamp::settled(stat, looked) {
+            Some(stamp) => self.rules.push((path, stamp)),
+            None => self.is_unsure = true,
+        }
+    }
+}
+
+/// How a tree compares with what was seen of it.
+pub(super) enum Look {
+    /// Nothing has changed.
+    Same,
+    /// These files may have changed, and nothing else.
+    Files(Vec<Change>),
+    /// More than that.
+    Other,
+}
+
+/// What the last snapshot of a workspace saw, if it can be told from anything else.
+#[derive(Default)]
+pub(in crate::workspace) struct LastLook(Mutex<Option<Seen>>);
+
+impl std::fmt::Debug for LastLook {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LastLook")
+    }
+}
+
+impl LastLook {
+    pub(super) fn take(&self) -> Option<Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn set(&self, seen: Option<Seen>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+}
+
+struct Directory {
+    path: Vec<u8>,
+    stamp: Stamp,
+    /// The entries of the files directly in it.
+    files: Vec<IndexEntry>,
+}
+
+pub(super) struct Seen {
+    directories: Vec<Directory>,
+    rules: Vec<(Vec<u8>, Stamp)>,
+    /// The worker's index that the entries are of.
+    written: IndexWritten,
+    snapshot: Snapshot,
+}
+
+impl Seen {
+    /// Remembers a snapshot and what it went through; none if something could change without being noticed.
+    pub(super) fn of(
+        index: &Index,
+        written: IndexWritten,
+        places: Places,
+        snapshot: &Snapshot,
+    ) -> Option<Self> {
+        // What could not be stored is in no index, and may be such as can be stored the next time.
+        if places.is_unsure || snapshot.skipped.count > 0 || index.len() > MAX_FILES {
+            return None;
+        }
+        let directories = places.directories.into_iter();
+        let mut directories: Vec<_> =
+            directories.map(|(path, stamp)| Directory { path, stamp, files: Vec::new() }).collect();
+        // In this order the least has to be opened.
+        directories.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let at: HashMap<_, _> =
+            directories.iter().enumerate().map(|(at, found)| (found.path.clone(), at)).collect();
+        for entry in index.iter().filter(|entry| entry.mode != SUBMODULE) {
+            directories[*at.get(parent(&entry.path))?].files.push(entry);
+        }
+        Some(Self { directories, rules: places.rules, written, snapshot: snapshot.clone() })
+    }
+
+    /// The same, after these `files` were looked at again.
+    pub(super) fn with(
+        mut self,
+        files: &[Change],
+        index: &Index,
+        written: IndexWritten,
+        snapshot: &Snapshot,
+    ) -> Option<Self> {
+        if snapshot.skipped.count > 0 {
+            return None;
+        }
+        for Change::Take(path) | Change::Remove(path) in files {
+            let directory =
+                self.directories.binary_search_by(|found| found.path.as_slice().cmp(parent(path)));
+            let entries = &mut self.directories[directory.ok()?].files;
+            entries.retain(|entry| entry.path != *path);
+            entries.extend(index.get_path(path_of(path), 0));
+        }
+        Some(Self { written, snapshot: snapshot.clone(), ..self })
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Compares the tree with what was seen of it. The worker's index was written at `written`.
+    pub(super) fn compare(&self, tree: &Path, reader: &mut TreeReader, written: IndexWritten) -> Look {
+        let is_same_rules =
+            |(path, stamp): &(Vec<u8>, Stamp)| reader.stat(path).is_ok_and(|stat| stamp.is_of(&stat));
+        if written != self.written || !self.rules.iter().all(is_same_rules) {
+            return Look::Other;
+        }
+        let is_other = AtomicBool::new(false);
+        let parts: Vec<_> = self.parts();
+        let changed: Vec<_> = scope(|scope| {
+            let looking: Vec<_> = parts
+                .into_iter()
+                .map(|part| scope.spawn(|| look_through(part, tree, written, &is_other)))
+                .collect();
+            looking.into_iter().map(|part| part.join().unwrap_or_default()).collect()
+        });
+        if is_other.load(Ordering::Acquire) || changed.iter().any(Option::is_none) {
+            return Look::Other;
+        }
+        let mut changed: Vec<_> = changed.into_iter().flatten().flatten().collect();
+        if changed.is_empty() {
+            return Look::Same;
+        }
+        changed.sort_unstable();
+        Look::Files(changed)
+    }
+
+    /// Splits the directories between threads, so that each has about as many files.
+    fn parts(&self) -> Vec<&[Directory]> {
+        let files: usize = self.directories.iter().map(|directory| directory.files.len()).sum();
+        let threads = available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let share = files.div_ceil(threads).max(FILES_PER_THREAD);
+        let mut parts = Vec::new();
+        let mut rest = self.directories.as_slice();
+        while !rest.is_empty() {
+            let mut count = 0;
+            let end = rest.iter().position(|directory| {
+                count += directory.files.len();
+                count > share
+            });
+            let (part, left) = rest.split_at(end.unwrap_or(rest.len()).max(1));
+            parts.push(part);
+            rest = left;
+        }
+        parts
+    }
+}
+
+/// Returns the files that may have changed; none, and says so to all, if a directory has.
+fn look_through(
+    directories: &[Directory],
+    tree: &Path,
+    written: IndexWritten,
+    is_other: &AtomicBool,
+) -> Option<Vec<Change>> {
+    let mut reader = TreeReader::open(tree).ok()?;
+    let mut changed = Vec::new();
+    for directory in directories {
+        let is_same = reader.stat_directory(&directory.path).is_ok_and(|stat| directory.stamp.is_of(&stat));
+        if !is_same || is_other.load(Ordering::Acquire) {
+            is_other.store(true, Ordering::Release);
+            return None;
+        }
+        for entry in &directory.files {
+            if !reader.stat(&entry.path).is_ok_and(|stat| is_unchanged(entry, &stat, written)) {
+                changed.push(Change::Take(entry.path.clone()));
+            }
+        }
+    }
+    Some(changed)
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at])
+}
+
+fn path_of(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::git::Cancel;
+    use crate::repository::RepositoryCache;
+    use crate::workspace::{Base, Workspace, snapshot};
+
+    struct Scene {
+        _dir: tempfile::TempDir,
+        workspace: Workspace,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let remote = dir.path().join("remote");
+            for (name, content) in
+                [("a/one", "1"), ("a/b/two", "2"), ("a/.gitignore", "*.log\n"), ("three", "3")]
+            {
+                std::fs::create_dir_all(remote.join(name).parent().unwrap()).unwrap();
+                std::fs::write(remote.join(name), content).unwrap();
+            }
+            for arguments in [&["init", "-q"][..], &["add", "-A"], &["commit", "-qm", "one"]] {
+                git(&remote, arguments);
+            }
+            let cache = RepositoryCache::new(dir.path().join("data"));
+            let fetched = cache.fetch(remote.to_str().unwrap(), None, &Cancel::default()).unwrap();
+            let base = Base {
+                cache_git_dir: &fetched.git_dir,
+                commit: &fetched.base_commit,
+                branch_name: None,
+                url: None,
+            };
+            let workspace = Workspace::create(&dir.path().join("task"), &base, &Cancel::default()).unwrap();
+            let scene = Self { _dir: dir, workspace };
+            scene.rest();
+            scene
+        }
+
+        /// Lets the tree come to rest, and looks at it.
+        fn rest(&self) {
+            while !matches!(self.look(), Look::Same) {
+                std::thread::sleep(Duration::from_millis(10)); // why: nothing as new as a tick of the clock is trusted
+                snapshot(&self.workspace).unwrap();
+            }
+        }
+
+        /// How the next snapshot would see the tree.
+        fn look(&self) -> Look {
+            let Some(seen) = self.workspace.last_look.take() else { return Look::Other };
+            let mut reader = TreeReader::open(&self.workspace.tree()).unwrap();
+            let written = IndexWritten::of(&self.workspace.host_git().join("index")).unwrap();
+            let look = seen.compare(&self.workspace.tree(), &mut reader, written);
+            self.workspace.last_look.set(Some(seen));
+            look
+        }
+
+        fn files(&self) -> Vec<Vec<u8>> {
+            match self.look() {
+                Look::Files(files) => files
+                    .into_iter()
+                    .map(|change| match change {
+                        Change::Take(path) | Change::Remove(path) => path,
+                    })
+                    .collect(),
+                Look::Same => Vec::new(),
+                Look::Other => panic!("not only files changed"),
+            }
+        }
+
+        fn at(&self, path: &str) -> std::path::PathBuf {
+            self.workspace.tree().join(path)
+        }
+    }
+
+    fn git(directory: &Path, arguments: &[&str]) {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=A", "-c", "user.email=a@b"]).args(arguments);
+        assert!(command.current_dir(directory).status().unwrap().success());
+    }
+
+    #[test]
+    fn files_that_are_written_where_they_stand_are_all_that_is_read_again() {
+        let scene = Scene::new();
+        std::fs::write(scene.at("a/b/two"), "two").unwrap();
+        std::fs::set_permissions(scene.at("three"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(scene.files(), [&b"a/b/two"[..], b"three"]);
+        let taken = snapshot(&scene.workspace).unwrap();
+        assert!(taken.changed);
+        scene.rest();
+        assert_eq!(snapshot(&scene.workspace).unwrap(), taken);
+        assert_eq!(snapshot(&scene.workspace.clone().keeping(&[])).unwrap(), taken);
+    }
+
+    #[test]
+    fn a_change_of_names_rules_or_index_needs_a_whole_scan() {
+        type Step = fn(&Scene);
+        let changes: [(&str, Step); 7] = [
+            ("new file", |scene| std::fs::write(scene.at("a/b/new"), "").unwrap()),
+            ("removed file", |scene| std::fs::remove_file(scene.at("a/one")).unwrap()),
+            ("renamed directory", |scene| std::fs::rename(scene.at("a/b"), scene.at("a/c")).unwrap()),
+            ("replaced file", |scene| std::fs::rename(scene.at("three"), scene.at("a/one")).unwrap()),
+            ("rules", |scene| std::fs::write(scene.at("a/.gitignore"), "*.txt\n").unwrap()),
+            ("rights of a directory", |scene| {
+                std::fs::set_permissions(scene.at("a/b"), std::fs::Permissions::from_mode(0o700)).unwrap();
+            }),
+            ("the worker's index", |scene| {
+                let index = scene.workspace.host_git().join("index");
+                std::fs::write(&index, std::fs::read(&index).unwrap()).unwrap();
+            }),
+        ];
+        for (name, change) in changes {
+            let scene = Scene::new();
+            change(&scene);
+            assert!(matches!(scene.look(), Look::Other), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_agent_stages_although_it_is_ignored_is_seen() {
+        let scene = Scene::new();
+        std::fs::write(scene.at("a/kept.log"), "kept").unwrap();
+        scene.rest();
+        git(&scene.workspace.tree(), &["add", "-f", "a/kept.log"]);
+        assert!(matches!(scene.look(), Look::Same), "the agent's index is looked at by itself");
+        assert!(snapshot(&scene.workspace).unwrap().changed);
+    }
+}
