@@ -9,7 +9,8 @@
 //! <root>/incoming/   the agent's commits of a checkpoint, for as long as they are looked through
 //! ```
 //!
-//! Both git directories borrow the objects of the repository's copy (`objects/info/alternates`).
+//! Both git directories borrow the objects of the repository's copy (`objects/info/alternates`), and know where its history
+//! ends ([`history`]).
 //!
 //! **Architecture invariant:** once an agent has run, the worker starts no git command with `tree/.git` as its git
 //! directory and trusts no file in it: hooks, configuration, filters and pointers there are the agent's. Snapshots, patches
@@ -32,6 +33,7 @@ mod agent_repository;
 mod bundle;
 mod copy_files;
 mod git_dir;
+mod history;
 mod ignore_rules;
 mod merge;
 mod patch;
@@ -59,7 +61,7 @@ pub use bundle::{BundleError, CommitBundle, SavedCommits, make_bundle, restore_c
 pub use copy_files::{CopyError, CopySource, copy_files};
 pub use merge::{MergeRequest, Merged, merge, push_merge};
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
-pub use push::{PushError, Pushed, push};
+pub use push::{PushError, Pushed, push, with_enough_history};
 pub use remove::remove_directory;
 pub use restore::{RestoreError, SavedPatch, restore};
 pub use result::{Author, ResultError, branch_name, commit_result};
@@ -108,7 +110,20 @@ pub struct Workspace {
     keep_ignored: Arc<[String]>,
     agent_index_seen: Arc<AgentIndexSeen>,
     cancel: Cancel,
-    _copy: Arc<CopyInUse>,
+    copy: Arc<BorrowedCopy>,
+}
+
+/// The copy of the repository that a workspace borrows from.
+#[derive(Debug)]
+struct BorrowedCopy {
+    git_dir: PathBuf,
+    _in_use: CopyInUse,
+}
+
+impl BorrowedCopy {
+    fn of(git_dir: &Path) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { git_dir: std::path::absolute(git_dir)?, _in_use: CopyInUse::of(git_dir)? }))
+    }
 }
 
 impl Workspace {
@@ -118,7 +133,7 @@ impl Workspace {
     pub fn create(root: &Path, base: &Base<'_>, cancel: &Cancel) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
         let root = std::path::absolute(root).map_err(failed)?;
-        let copy = Arc::new(CopyInUse::of(base.cache_git_dir).map_err(failed)?);
+        let copy = BorrowedCopy::of(base.cache_git_dir).map_err(failed)?;
         let base_commit = Oid::from_str(base.commit)?;
         let workspace = Self {
             root,
@@ -126,7 +141,7 @@ impl Workspace {
             keep_ignored: Arc::default(),
             agent_index_seen: Arc::default(),
             cancel: cancel.clone(),
-            _copy: copy,
+            copy,
         };
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
@@ -135,6 +150,9 @@ impl Workspace {
         let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
         let refs = git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
         git_dir::create_for_host(&workspace.host_git(), &objects).map_err(failed)?;
+        for git_dir in [workspace.agent_git(), workspace.host_git()] {
+            history::end_as_copy_does(&workspace.copy.git_dir, &git_dir).map_err(failed)?;
+        }
         Note { made: refs.clone(), found: refs }.write(&workspace).map_err(failed)?;
         workspace.check_out(base.commit)?;
         git_dir::store_bytes_as_they_are(&workspace.host_git()).map_err(failed)?;
@@ -160,6 +178,7 @@ impl Workspace {
         if had != base {
             let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
             let refs = git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
+            history::end_as_copy_does(&workspace.copy.git_dir, &workspace.agent_git()).map_err(failed)?;
             Note { made: refs.clone(), found: refs }.write(&workspace).map_err(failed)?;
             workspace.check_out(base.commit)?;
         }
@@ -176,7 +195,7 @@ impl Workspace {
         cancel: &Cancel,
     ) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: place.to_owned(), source };
-        let copy = Arc::new(CopyInUse::of(cache_git_dir).map_err(failed)?);
+        let copy = BorrowedCopy::of(cache_git_dir).map_err(failed)?;
         let root = std::path::absolute(root).map_err(failed)?;
         remove_directory(&root).map_err(failed)?;
         std::fs::rename(place, &root).map_err(failed)?;
@@ -187,10 +206,11 @@ impl Workspace {
             keep_ignored: Arc::default(),
             agent_index_seen: Arc::default(),
             cancel: cancel.clone(),
-            _copy: copy,
+            copy,
         };
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
+        history::check_old(&workspace)?;
         workspace.remove_all_but_work().map_err(failed)?;
         std::fs::create_dir_all(workspace.tmp()).map_err(failed)?;
         Ok(workspace)
@@ -299,7 +319,8 @@ impl Workspace {
     }
 
     fn secure_host_git(&self) -> Result<(), git2::Error> {
-        git_dir::reset_host_config(&self.host_git()).map_err(|error| {
+        let secured = git_dir::reset_host_config(&self.host_git()).and_then(|()| history::follow_copy(self));
+        secured.map_err(|error| {
             git2::Error::from_str(&format!("the worker's git directory cannot be written: {error}"))
         })
     }

@@ -171,7 +171,7 @@ async fn resume(
     let mut resumed_from = None;
     while let Some(patch) = patch_before(attempt, before).await? {
         let (number, tree) = (patch.number, patch.tree_id.clone());
-        let (back, outcome) = restore_blocking(threads, prepared, patch).await?;
+        let (back, outcome) = restore_blocking(attempt, threads, prepared, patch).await?;
         prepared = back;
         match outcome {
             Ok(commits_left_out) => {
@@ -222,10 +222,13 @@ async fn patch_before(attempt: &Attempt<'_>, before: i32) -> Result<Option<Store
 
 /// Restores the tree, and then the agent's commits: an error of theirs is no reason not to go on.
 async fn restore_blocking(
+    attempt: &Attempt<'_>,
     threads: &Threads,
     prepared: Prepared,
     patch: StoredPatch,
 ) -> Result<(Prepared, Result<Option<BundleError>, RestoreError>), End> {
+    let repositories = Arc::clone(&attempt.context().repositories);
+    let (url, branch) = (attempt.task.repository_url.clone(), attempt.task.base_branch.clone());
     let restoring = threads.run(move || {
         let saved = SavedPatch { gzip: &patch.patch_gzip, sha256: &patch.sha256, tree_id: &patch.tree_id };
         let outcome = if patch.base_commit == prepared.workspace.base_commit() {
@@ -233,14 +236,37 @@ async fn restore_blocking(
         } else {
             Err(RestoreError::ChecksumMismatch)
         };
-        let outcome = outcome.map(|()| {
-            let commits = patch.commits.as_ref()?;
-            let saved = SavedCommits { pack: &commits.pack, refs: &commits.refs, sha256: &commits.sha256 };
-            restore_commits(&prepared.workspace, &saved).err()
-        });
-        (prepared, outcome)
+        let outcome = match (outcome, patch.commits.as_ref()) {
+            (Ok(()), Some(commits)) => {
+                let saved =
+                    SavedCommits { pack: &commits.pack, refs: &commits.refs, sha256: &commits.sha256 };
+                Ok(restore_all_commits(&repositories, &prepared.workspace, &url, branch.as_deref(), &saved)?)
+            }
+            (outcome, _) => outcome.map(|()| None),
+        };
+        Ok((prepared, outcome))
     });
-    restoring.await
+    restoring.await?.map_err(|error| not_fetched(attempt, &error))
+}
+
+/// Restores commits, which may build on more of the history than this machine has: the worker that saved them may have had
+/// it. Returns why they are left out. Blocks.
+fn restore_all_commits(
+    repositories: &RepositoryCache,
+    workspace: &Workspace,
+    url: &str,
+    branch: Option<&str>,
+    saved: &SavedCommits<'_>,
+) -> Result<Option<BundleError>, RepositoryError> {
+    match restore_commits(workspace, saved) {
+        Err(error)
+            if !error.is_permanent() && workspace.deepen_before_agent(repositories, url, branch)? =>
+        {
+            warn!(error = &error as &dyn std::error::Error, "the agent's commits want more of the history");
+            Ok(restore_commits(workspace, saved).err())
+        }
+        restored => Ok(restored.err()),
+    }
 }
 
 async fn pass_over(attempt: &Attempt<'_>, number: i32, error: &RestoreError) -> Result<(), End> {

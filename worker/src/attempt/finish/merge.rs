@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{Delivery, PAUSES, failure, line, message, refused};
 use crate::attempt::End;
 use crate::attempt::prepare::accepted;
-use crate::workspace::{Author, MergeRequest, Merged, PushError, merge, push_merge};
+use crate::workspace::{Author, MergeRequest, Merged, PushError, merge, push_merge, with_enough_history};
 
 /// How often a result is merged onto a base branch that moves, or tried to be brought to a remote that does not answer.
 const TRIES: usize = 5;
@@ -165,6 +165,9 @@ impl Delivery<'_> {
             let Some(branch) = fetched.branch_name else { return Ok(None) };
             let author = Author { name: &author.name, email: &author.email };
             let onto = fetched.base_commit;
+            if !workspace.sees_common_history(&onto, &result)? {
+                workspace.deepen(&repositories, &url, base.as_deref()).map_err(PushError::Repository)?;
+            }
             let request = MergeRequest {
                 result: &result,
                 onto: &onto,
@@ -181,11 +184,15 @@ impl Delivery<'_> {
 
     async fn push_to(&self, branch: &str, commit: &str, onto: &str) -> Result<Result<(), PushError>, End> {
         let repositories = Arc::clone(&self.attempt.context().repositories);
-        let (url, workspace) = (self.attempt.task.repository_url.clone(), self.workspace.clone());
+        let task = self.attempt.task;
+        let (url, base, workspace) =
+            (task.repository_url.clone(), task.base_branch.clone(), self.workspace.clone());
         let (branch, commit, onto) = (branch.to_owned(), commit.to_owned(), onto.to_owned());
         let pushing = self.threads.run(move || {
             let remote = repositories.remote(&url).map_err(PushError::Repository)?;
-            push_merge(&workspace, &remote, &commit, &branch, &onto)
+            with_enough_history(&repositories, &workspace, &url, base.as_deref(), || {
+                push_merge(&workspace, &remote, &commit, &branch, &onto)
+            })
         });
         pushing.await
     }
