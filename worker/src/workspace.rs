@@ -52,7 +52,7 @@ use std::sync::Arc;
 use git2::{Oid, Repository};
 
 use crate::git::{Cancel, Git, GitError};
-use crate::repository::{CopyInUse, objects_dir};
+use crate::repository::{CopyInUse, objects_dir, shallow};
 use agent_refs::Note;
 
 pub use agent_commits::Unusable;
@@ -309,7 +309,7 @@ impl Workspace {
     /// Opens the git directory of the worker in process. It has no work tree: libgit2 must not know of one.
     fn host_repository(&self) -> Result<Repository, git2::Error> {
         self.secure_host_git()?;
-        Repository::open_bare(self.host_git())
+        shallow::open(&self.host_git())
     }
 
     /// Begins a git command in the git directory of the worker.

@@ -165,7 +165,7 @@ impl Fetching<'_> {
             return Ok(false);
         }
         let looked = || -> Result<bool, git2::Error> {
-            let repository = git2::Repository::open_bare(self.cache.git_dir())?;
+            let repository = shallow::open(self.cache.git_dir())?;
             Ok(!shallow::ends_of(&repository, Oid::from_str(commit)?, &ends)?.is_empty())
         };
         looked().map_err(|error| RepositoryError::Cache { reason: error.message().to_owned() })

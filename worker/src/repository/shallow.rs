@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
-use git2::{ObjectType, Odb, Oid, Repository};
+use git2::{ObjectType, Odb, Oid, Repository, RepositoryOpenFlags};
 
 /// What git calls the file.
 const SHALLOW: &str = "shallow";
@@ -53,6 +53,16 @@ pub(crate) fn ends(git_dir: &Path) -> Result<BTreeSet<Oid>> {
             .ok_or_else(|| Error::new(ErrorKind::InvalidData, "the file `shallow` holds what is no commit"))
     })
     .collect()
+}
+
+/// Opens a git directory in process, and no work tree. `open_bare` would not look where its history ends.
+pub(crate) fn open(git_dir: &Path) -> std::result::Result<Repository, git2::Error> {
+    let flags = RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+    match Repository::open_ext(git_dir, flags, std::iter::empty::<&Path>()) {
+        // On a file system that gives everything to somebody else.
+        Err(error) if error.code() == git2::ErrorCode::Owner => Repository::open_bare(git_dir),
+        opened => opened,
+    }
 }
 
 /// Returns those of `ends` at which the history of `tip` ends.

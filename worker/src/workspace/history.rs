@@ -39,7 +39,7 @@ pub(super) fn check_old(workspace: &Workspace) -> std::result::Result<(), Worksp
         return Ok(());
     }
     let ends = shallow::ends(&own).map_err(failed)?;
-    let repository = git2::Repository::open_bare(&own)?;
+    let repository = shallow::open(&own)?;
     shallow::ends_of(&repository, workspace.base_commit, &ends)?;
     Ok(())
 }

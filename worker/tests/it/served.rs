@@ -9,10 +9,15 @@ use std::process::{Command, Stdio};
 
 /// Serves repositories below `root` until the test ends, and returns the address of that one.
 pub(crate) fn serve(repository: &Path) -> String {
+    serve_times(repository, usize::MAX)
+}
+
+/// Serves so many requests, and is gone then.
+pub(crate) fn serve_times(repository: &Path, times: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        for connection in listener.incoming() {
+        for connection in listener.incoming().take(times) {
             answer(connection.unwrap());
         }
     });
