@@ -18,8 +18,8 @@ use crate::kept;
 use crate::ready::Beginning;
 use crate::repository::{RepositoryCache, RepositoryError};
 use crate::workspace::{
-    BundleError, PatchLimits, RestoreError, SavedCommits, SavedPatch, Workspace, remove_directory, restore,
-    restore_commits,
+    BundleError, PatchLimits, RestoreError, SavedCommits, SavedPatch, Upstream, Workspace, remove_directory,
+    restore,
 };
 
 /// A workspace that is ready for its agent. Dropping it removes the workspace.
@@ -240,33 +240,17 @@ async fn restore_blocking(
             (Ok(()), Some(commits)) => {
                 let saved =
                     SavedCommits { pack: &commits.pack, refs: &commits.refs, sha256: &commits.sha256 };
-                Ok(restore_all_commits(&repositories, &prepared.workspace, &url, branch.as_deref(), &saved)?)
+                {
+                    let upstream =
+                        Upstream { repositories: &repositories, url: &url, branch: branch.as_deref() };
+                    Ok(upstream.restore_commits(&prepared.workspace, &saved)?)
+                }
             }
             (outcome, _) => outcome.map(|()| None),
         };
         Ok((prepared, outcome))
     });
     restoring.await?.map_err(|error| not_fetched(attempt, &error))
-}
-
-/// Restores commits, which may build on more of the history than this machine has: the worker that saved them may have had
-/// it. Returns why they are left out. Blocks.
-fn restore_all_commits(
-    repositories: &RepositoryCache,
-    workspace: &Workspace,
-    url: &str,
-    branch: Option<&str>,
-    saved: &SavedCommits<'_>,
-) -> Result<Option<BundleError>, RepositoryError> {
-    match restore_commits(workspace, saved) {
-        Err(error)
-            if !error.is_permanent() && workspace.deepen_before_agent(repositories, url, branch)? =>
-        {
-            warn!(error = &error as &dyn std::error::Error, "the agent's commits want more of the history");
-            Ok(restore_commits(workspace, saved).err())
-        }
-        restored => Ok(restored.err()),
-    }
 }
 
 async fn pass_over(attempt: &Attempt<'_>, number: i32, error: &RestoreError) -> Result<(), End> {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::Workspace;
 use crate::git::GitError;
-use crate::repository::{Remote, RepositoryCache, RepositoryError, branch_commit, classify};
+use crate::repository::{Remote, RepositoryError, branch_commit, classify};
 
 /// What git says of a branch that somebody else moves at this moment: an earlier attempt's last push, for one.
 /// `builtin/receive-pack.c` has the words.
 const LOCKED: &str = "failed to update ref";
-/// What git says of commits whose parents it has not and the sender neither (`builtin/receive-pack.c`).
+/// What git says of commits whose parents neither it nor the sender has (`builtin/receive-pack.c`).
 const CUT_SHORT: [&str; 2] = ["shallow update not allowed", "missing necessary objects"];
 const PUSH_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
@@ -61,6 +61,11 @@ impl PushError {
         }
     }
 
+    /// Tells whether the remote wants more of the history than it was sent.
+    pub(super) fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Rejected { reason } if CUT_SHORT.iter().any(|words| reason.contains(words)))
+    }
+
     /// Tells whether another try is pointless.
     pub fn is_permanent(&self) -> bool {
         match self {
@@ -93,25 +98,6 @@ pub fn push(
         Some(_) | None => send(workspace, remote, &commit, branch, found.as_deref().unwrap_or(""))?,
     }
     Ok(Pushed { previous: found, commit })
-}
-
-/// Pushes, and once more with all of the history if the remote wants more of it than is here.
-pub fn with_enough_history<T>(
-    repositories: &RepositoryCache,
-    workspace: &Workspace,
-    url: &str,
-    branch: Option<&str>,
-    push: impl Fn() -> Result<T, PushError>,
-) -> Result<T, PushError> {
-    match push() {
-        Err(PushError::Rejected { reason })
-            if CUT_SHORT.iter().any(|words| reason.contains(words))
-                && workspace.deepen(repositories, url, branch).map_err(PushError::Repository)? =>
-        {
-            push()
-        }
-        pushed => pushed,
-    }
 }
 
 pub(super) fn send(

@@ -9,12 +9,12 @@ use makima_shared::domain::MergeStrategy;
 use makima_worker::git::Cancel;
 use makima_worker::repository::{RepositoryCache, RepositoryError};
 use makima_worker::workspace::{
-    Author, Base, MergeRequest, Merged, PushError, Workspace, commit_result, merge, push, push_merge,
-    snapshot, with_enough_history,
+    Author, Base, MergeRequest, Merged, PushError, SavedCommits, Upstream, Workspace, commit_result, push,
+    push_merge, snapshot,
 };
 
 use crate::fixture::{Fixture, bundle, checkpoint, git, restore_bundle, restore_patch, write};
-use crate::served::{serve, serve_times};
+use crate::served::{serve, serve_files, serve_times};
 
 const DEPTH: u32 = 5;
 const COMMITS: usize = 40;
@@ -122,8 +122,8 @@ fn result(workspace: &Workspace, path: &str) -> String {
     commit_result(workspace, &tree, "Result", Author::default()).unwrap().unwrap()
 }
 
-fn fetch_history(workspace: &Workspace, cache: &RepositoryCache, url: &str) -> bool {
-    workspace.deepen(cache, url, Some("main")).unwrap()
+fn upstream<'a>(repositories: &'a RepositoryCache, url: &'a str) -> Upstream<'a> {
+    Upstream { repositories, url, branch: Some("main") }
 }
 
 #[test]
@@ -154,6 +154,15 @@ fn depth_none_takes_the_whole_history() {
 }
 
 #[test]
+fn server_that_knows_no_depth_gives_the_whole_history() {
+    let scene = Scene::new();
+    git(&scene.fixture.remote(), &["repack", "-adq"]);
+    git(&scene.fixture.remote(), &["update-server-info"]);
+    let url = serve_files(&scene.fixture.remote());
+    assert_eq!(seen(&scene.begun(&scene.cache("data", DEPTH), &url, "main")), COMMITS);
+}
+
+#[test]
 fn copy_with_the_whole_history_stays_whole() {
     let scene = Scene::new();
     let url = scene.file_url();
@@ -163,7 +172,7 @@ fn copy_with_the_whole_history_stays_whole() {
     let workspace = scene.begun(&cache, &url, "main");
     // What came since is more than one fetch takes: it is not bound to the rest until somebody needs that.
     assert_eq!(seen(&workspace), DEPTH as usize);
-    assert!(fetch_history(&workspace, &cache, &url));
+    assert!(upstream(&cache, &url).deepen(&workspace).unwrap());
     scene.grow("main", 2);
     let workspace = scene.begun(&cache, &url, "main");
     assert_eq!(seen(&workspace), COMMITS + 2 * DEPTH as usize + 2);
@@ -242,7 +251,7 @@ fn remote_that_is_down_is_no_lost_commit() {
     let workspace = scene.begun(&cache, &url, "main");
     let error = cache.fetch_commit(&url, Some("main"), &deep, &Cancel::default()).unwrap_err();
     assert!(matches!(error, RepositoryError::Unreachable { .. }), "{error}");
-    let error = workspace.deepen(&cache, &url, Some("main")).unwrap_err();
+    let error = upstream(&cache, &url).deepen(&workspace).unwrap_err();
     assert!(matches!(error, RepositoryError::Unreachable { .. }), "{error}");
     assert_eq!(seen(&workspace), DEPTH as usize);
 }
@@ -301,24 +310,12 @@ fn commits_on_old_ones_are_restored_once_the_history_is_there() {
     let cache = scene.cache("shallow", DEPTH);
     let target = scene.begun(&cache, &url, "main");
     assert!(!restore_bundle(&target, &bundle).unwrap_err().is_permanent());
-    assert!(target.deepen_before_agent(&cache, &url, Some("main")).unwrap());
-    restore_bundle(&target, &bundle).unwrap();
+    let refs = serde_json::to_value(&bundle.refs).unwrap();
+    let saved = SavedCommits { pack: &bundle.pack, refs: &refs, sha256: &bundle.sha256 };
+    assert!(upstream(&cache, &url).restore_commits(&target, &saved).unwrap().is_none());
     assert_eq!(git(&target.tree(), &["merge-base", "main", "old"]), scene.rev("main~30"));
     assert_eq!(seen(&target), COMMITS);
-    assert!(!target.deepen_before_agent(&cache, &url, Some("main")).unwrap());
-}
-
-/// Does what a completion does.
-fn merged(
-    scene: &Scene,
-    workspace: &Workspace,
-    cache: &RepositoryCache,
-    request: &MergeRequest<'_>,
-) -> Merged {
-    if !workspace.sees_common_history(request.onto, request.result).unwrap() {
-        assert!(workspace.deepen(cache, &scene.file_url(), Some("main")).unwrap());
-    }
-    merge(workspace, request).unwrap()
+    assert!(!upstream(&cache, &url).deepen(&target).unwrap());
 }
 
 #[test]
@@ -338,11 +335,15 @@ fn merge_finds_where_the_work_began_however_far_the_base_branch_went_on() {
     };
     scene.grow("main", 2);
     let near = cache.fetch(&url, Some("main"), &Cancel::default()).unwrap().base_commit;
-    assert!(workspace.sees_common_history(&near, &work).unwrap(), "no need of more");
+    let Merged::Made(_) = upstream(&cache, &url).merge(&workspace, &request(&near)).unwrap() else {
+        panic!()
+    };
+    assert!(count(&workspace.host_git(), &near) < COMMITS, "no need of more");
     scene.grow("main", 20);
     let far = cache.fetch(&url, Some("main"), &Cancel::default()).unwrap().base_commit;
-    assert!(!workspace.sees_common_history(&far, &work).unwrap());
-    let Merged::Made(commit) = merged(&scene, &workspace, &cache, &request(&far)) else { panic!() };
+    let Merged::Made(commit) = upstream(&cache, &url).merge(&workspace, &request(&far)).unwrap() else {
+        panic!()
+    };
     push_merge(&workspace, &cache.remote(&url).unwrap(), &commit, "main", &far).unwrap();
     assert_eq!(git(&scene.fixture.remote(), &["diff", "--name-only", "main~", "main"]), "new");
     git(&scene.fixture.remote(), &["fsck"]);
@@ -367,7 +368,8 @@ fn work_that_came_into_the_base_branch_long_ago_is_not_merged_twice() {
         message: "Squash it",
         author: Author::default(),
     };
-    assert_eq!(merged(&scene, &workspace, &cache, &request), Merged::AlreadyIn(work.clone()));
+    let merged = upstream(&cache, &url).merge(&workspace, &request).unwrap();
+    assert_eq!(merged, Merged::AlreadyIn(work.clone()));
 }
 
 #[test]
@@ -383,7 +385,7 @@ fn result_on_a_history_that_the_remote_dropped_is_pushed_all_the_same() {
     let remote = cache.remote(target.to_str().unwrap()).unwrap();
     let pushing = || push(&workspace, &remote, &work, "makima/x", &[]);
     assert!(matches!(pushing().unwrap_err(), PushError::Rejected { .. }));
-    with_enough_history(&cache, &workspace, &url, Some("main"), pushing).unwrap();
+    upstream(&cache, &url).push(&workspace, pushing).unwrap();
     assert_eq!(count(&target, "makima/x"), COMMITS + 1);
 }
 
@@ -440,8 +442,8 @@ fn repository_of_this_machine_that_is_itself_cut_short_is_taken() {
     let url = shallow.to_str().unwrap();
     let workspace = scene.begun(&cache, url, "main");
     assert_eq!(seen(&workspace), DEPTH as usize);
-    assert!(workspace.deepen(&cache, url, Some("main")).unwrap());
-    assert!(!workspace.deepen(&cache, url, Some("main")).unwrap(), "there is no more");
+    assert!(upstream(&cache, url).deepen(&workspace).unwrap());
+    assert!(!upstream(&cache, url).deepen(&workspace).unwrap(), "there is no more");
     assert_eq!(count(&workspace.host_git(), &workspace.base_commit()), DEPTH as usize + 2);
 }
 

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{Delivery, PAUSES, failure, line, message, refused};
 use crate::attempt::End;
 use crate::attempt::prepare::accepted;
-use crate::workspace::{Author, MergeRequest, Merged, PushError, merge, push_merge, with_enough_history};
+use crate::workspace::{Author, MergeRequest, Merged, PushError, Upstream, push_merge};
 
 /// How often a result is merged onto a base branch that moves, or tried to be brought to a remote that does not answer.
 const TRIES: usize = 5;
@@ -165,9 +165,6 @@ impl Delivery<'_> {
             let Some(branch) = fetched.branch_name else { return Ok(None) };
             let author = Author { name: &author.name, email: &author.email };
             let onto = fetched.base_commit;
-            if !workspace.sees_common_history(&onto, &result)? {
-                workspace.deepen(&repositories, &url, base.as_deref()).map_err(PushError::Repository)?;
-            }
             let request = MergeRequest {
                 result: &result,
                 onto: &onto,
@@ -176,7 +173,8 @@ impl Delivery<'_> {
                 message: &message,
                 author,
             };
-            let merged = merge(&workspace, &request)?;
+            let upstream = Upstream { repositories: &repositories, url: &url, branch: base.as_deref() };
+            let merged = upstream.merge(&workspace, &request)?;
             Ok(Some(Tried { branch, onto, merged }))
         });
         merging.await
@@ -190,9 +188,8 @@ impl Delivery<'_> {
         let (branch, commit, onto) = (branch.to_owned(), commit.to_owned(), onto.to_owned());
         let pushing = self.threads.run(move || {
             let remote = repositories.remote(&url).map_err(PushError::Repository)?;
-            with_enough_history(&repositories, &workspace, &url, base.as_deref(), || {
-                push_merge(&workspace, &remote, &commit, &branch, &onto)
-            })
+            let upstream = Upstream { repositories: &repositories, url: &url, branch: base.as_deref() };
+            upstream.push(&workspace, || push_merge(&workspace, &remote, &commit, &branch, &onto))
         });
         pushing.await
     }
