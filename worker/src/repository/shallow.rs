@@ -84,7 +84,7 @@ pub(crate) fn ends_of(
 }
 
 /// Tells whether the copy at `git_dir` has all that belongs to the commits in it.
-pub(crate) fn is_settled(git_dir: &Path) -> bool {
+pub(super) fn is_settled(git_dir: &Path) -> bool {
     !git_dir.join(UNSETTLED).exists()
 }
 
@@ -106,8 +106,11 @@ pub(super) fn settle(git_dir: &Path) -> Result<()> {
         }
     }
     if before != after {
-        let content: String = after.iter().map(|end| format!("{end}\n")).collect();
-        write(git_dir, (!after.is_empty()).then_some(content.as_bytes()))?;
+        write_ends(git_dir, &after)?;
+    }
+    if !after.is_empty() {
+        // Before the mark goes: a disk that loses the one shall not have lost the other.
+        fs::File::open(git_dir.join(SHALLOW))?.sync_all()?;
     }
     fs::remove_file(git_dir.join(UNSETTLED))
 }
@@ -122,8 +125,8 @@ pub(super) fn mend(git_dir: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
-    match fs::read_to_string(git_dir.join(UNSETTLED)) {
-        Ok(before) if before == packs(git_dir)? => settle(git_dir),
+    match fs::read(git_dir.join(UNSETTLED)) {
+        Ok(before) if before == packs(git_dir)?.as_bytes() => settle(git_dir),
         Ok(_) => {
             add_missing_ends(git_dir)?;
             settle(git_dir)
@@ -150,8 +153,12 @@ fn add_missing_ends(git_dir: &Path) -> Result<()> {
             found.insert(id);
         }
     }
-    let content: String = found.iter().map(|end| format!("{end}\n")).collect();
-    write(git_dir, (!found.is_empty()).then_some(content.as_bytes()))
+    write_ends(git_dir, &found)
+}
+
+fn write_ends(git_dir: &Path, ends: &BTreeSet<Oid>) -> Result<()> {
+    let content: String = ends.iter().map(|end| format!("{end}\n")).collect();
+    write(git_dir, (!ends.is_empty()).then_some(content.as_bytes()))
 }
 
 /// Reads the commit as it is stored: libgit2 hides the parents of one that stands in the file.

@@ -36,13 +36,12 @@ pub(super) fn end_as_copy_does(copy: &Path, git_dir: &Path) -> IoResult<()> {
     shallow::write(git_dir, shallow::read(copy)?.as_deref())
 }
 
-/// Lets the history of the worker's git directory end where that of the copy does now. While a fetch is under way, what was
-/// true before is true.
+/// Lets the history of the worker's git directory end where that of the copy does now. While a fetch ends it may seem to end
+/// earlier than it does, but nothing is missing of what it shows.
 pub(super) fn follow_copy(workspace: &Workspace) -> IoResult<()> {
-    let (copy, own) = (&workspace.copy.git_dir, workspace.host_git());
-    let is_settled = shallow::is_settled(copy);
-    let ends = shallow::read(copy)?;
-    if !is_settled || ends == shallow::read(&own)? {
+    let own = workspace.host_git();
+    let ends = shallow::read(&workspace.copy.git_dir)?;
+    if ends == shallow::read(&own)? {
         return Ok(());
     }
     shallow::write(&own, ends.as_deref())

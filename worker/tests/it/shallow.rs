@@ -253,6 +253,7 @@ fn remote_that_is_down_is_no_lost_commit() {
     assert!(matches!(error, RepositoryError::Unreachable { .. }), "{error}");
     let error = upstream(&cache, &url).deepen(&workspace).unwrap_err();
     assert!(matches!(error, RepositoryError::Unreachable { .. }), "{error}");
+    assert!(cache.copy_with(&url, &workspace.base_commit()).is_some());
     assert_eq!(seen(&workspace), DEPTH as usize);
 }
 
