@@ -85,7 +85,7 @@ pub fn push_merge(
 }
 
 /// Tells whether the history of `tip` has a commit, as far as this machine has it: the caller sees to it that it has enough
-/// ([`Workspace::sees_common_history`]).
+/// ([`super::Upstream::merge`]).
 fn contains(repository: &Repository, tip: Oid, commit: &str) -> bool {
     let Ok(commit) = Oid::from_str(commit) else { return false };
     tip == commit || repository.graph_descendant_of(tip, commit).unwrap_or(false)
