@@ -140,6 +140,8 @@ pub struct WorkerConfig {
     pub allow_local_repositories: bool,
     /// How much the copies of repositories may take, in bytes.
     pub max_cache_bytes: u64,
+    /// How many generations of commits are fetched at first; 0 for all of them.
+    pub repository_depth: u32,
     /// How much of the disk must be free, in bytes.
     pub min_free_bytes: u64,
     /// How many workspaces stand ready.
@@ -233,6 +235,7 @@ impl Config {
                 agent_env: read.words("worker.agent_env"),
                 allow_local_repositories,
                 max_cache_bytes: read.number("repositories.max_cache_bytes"),
+                repository_depth: read.number("repositories.depth"),
                 min_free_bytes: read.number("worker.min_free_bytes"),
                 ready_workspaces: read.number("worker.ready_workspaces"),
                 retry,

@@ -89,7 +89,8 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let repositories = Arc::new(
         repository::RepositoryCache::new(config.worker.data_dir.clone())
-            .limited_to(config.worker.max_cache_bytes),
+            .limited_to(config.worker.max_cache_bytes)
+            .with_depth(config.worker.repository_depth),
     );
     let github = github::GitHub::of_environment(&config.worker.github_api_url);
     let context = Arc::new(Context { config, executable, store, queue, repositories, github, runner });

@@ -1,19 +1,22 @@
 //! The worker's copies of repositories: one bare copy per URL, shared by all tasks of the machine.
 //!
 //! Invariants: a copy is changed only under its exclusive file lock, and its configuration is written anew before each
-//! use. Only the branches that tasks ask for are fetched, without tags or submodules. **Nothing ever deletes an object
-//! of a copy that is in use** ([`in_use`]): workspaces borrow its objects. Refs are named after the hash of the branch, so that branches whose names
-//! collide over time (`a`, later `a/b`) can live side by side.
+//! use. Only the branches that tasks ask for are fetched, without tags or submodules, and of their history no more than the
+//! last commits ([`fetch`], [`shallow`]) until somebody needs the rest. **Nothing ever deletes an object of a copy that is
+//! in use** ([`in_use`]): workspaces borrow its objects. Refs are named after the hash of the branch, so that branches whose
+//! names collide over time (`a`, later `a/b`) can live side by side.
 //!
 //! Repositories below the worker's own directory are refused ([`Remote`]): an agent could have made them.
 //!
 //! Left out: packing old copies anew.
 
 mod cache_dir;
+mod fetch;
 mod in_use;
 mod listing;
 mod local;
 mod remote;
+pub(crate) mod shallow;
 mod trim;
 
 use std::collections::HashMap;
@@ -21,16 +24,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::git::{Cancel, GitError};
+use crate::git::Cancel;
 use cache_dir::CacheDir;
-use listing::{Asked, Tip};
+use fetch::{Fetching, Reach};
 
 pub(crate) use in_use::CopyInUse;
 pub(crate) use listing::{branch_commit, classify};
 pub use remote::Remote;
 pub use trim::Trimmed;
 
-const NETWORK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const LISTING_DEADLINE: Duration = Duration::from_secs(60);
 /// How often it is looked whether the copies have become too large together.
 const TRIM_PERIOD: Duration = Duration::from_secs(60);
@@ -132,6 +134,7 @@ pub struct RepositoryCache {
     data_dir: PathBuf,
     root: PathBuf,
     limit_bytes: u64,
+    reach: Reach,
     trimmed: Mutex<Option<Instant>>,
     finished: Mutex<HashMap<FetchKey, FinishedFetch>>,
 }
@@ -150,6 +153,7 @@ impl RepositoryCache {
             root: data_dir.join("cache"),
             data_dir,
             limit_bytes: u64::MAX,
+            reach: Reach::Whole,
             trimmed: Mutex::default(),
             finished: Mutex::default(),
         }
@@ -159,6 +163,12 @@ impl RepositoryCache {
     #[must_use]
     pub fn limited_to(self, limit_bytes: u64) -> Self {
         Self { limit_bytes, ..self }
+    }
+
+    /// Fetches the last `depth` generations of commits at first (0: all of them).
+    #[must_use]
+    pub fn with_depth(self, depth: u32) -> Self {
+        Self { reach: Reach::of_depth(depth), ..self }
     }
 
     /// Takes an address to talk to, unless it leads into a worker's own directories.
@@ -183,7 +193,9 @@ impl RepositoryCache {
             return finished.result.clone();
         }
         let began = Instant::now();
-        let result = self.remote(url).and_then(|remote| fetch_locked(&cache, &remote, branch, cancel));
+        let result = self.remote(url).and_then(|remote| {
+            Fetching { cache: &cache, remote: &remote, reach: self.reach, cancel }.branch(branch)
+        });
         drop(cache);
         self.keep_within_limit();
         if matches!(result, Err(RepositoryError::Cancelled)) {
@@ -205,7 +217,7 @@ impl RepositoryCache {
     }
 
     /// Makes sure that this machine has `commit`, on which an earlier attempt based its work, and returns the copy that
-    /// holds it. The branch is tried first, then the commit by its id, which some servers refuse.
+    /// holds it. The branch is tried first, then the commit by its id, which some servers refuse, then all of the branch.
     pub fn fetch_commit(
         &self,
         url: &str,
@@ -228,9 +240,23 @@ impl RepositoryCache {
         }
         if !cache_dir::has_commit(&git_dir, commit) {
             let cache = CacheDir::locked(&self.root, url, cancel)?;
-            fetch_by_id(&cache, &remote, commit, cancel)?;
+            Fetching { cache: &cache, remote: &remote, reach: self.reach, cancel }.pinned(branch, commit)?;
         }
         Ok(git_dir)
+    }
+
+    /// Brings all of the history of `branch` and of `commit` to this machine, as far as the remote has it, if its copy has
+    /// only a part.
+    pub fn fetch_history(
+        &self,
+        url: &str,
+        branch: Option<&str>,
+        commit: &str,
+        cancel: &Cancel,
+    ) -> Result<(), RepositoryError> {
+        let remote = self.remote(url)?;
+        let cache = CacheDir::locked(&self.root, url, cancel)?;
+        Fetching { cache: &cache, remote: &remote, reach: Reach::Whole, cancel }.history(branch, commit)
     }
 
     /// Trims the copies, now and then.
@@ -253,59 +279,6 @@ impl RepositoryCache {
     fn finished(&self) -> MutexGuard<'_, HashMap<FetchKey, FinishedFetch>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn fetch_locked(
-    cache: &CacheDir,
-    remote: &Remote,
-    branch: Option<&str>,
-    cancel: &Cancel,
-) -> Result<Fetched, RepositoryError> {
-    let tip = listing::tip(Asked { remote, git_dir: cache.git_dir(), cancel }, branch)?;
-    let reference = cache_dir::base_reference(tip.reference());
-    if cache.read_reference(&reference).as_ref() != Some(&tip.commit) {
-        run_fetch(cache, remote, tip.reference(), &reference, cancel).map_err(|error| classify(&error))?;
-    }
-    // The remote may have moved since it was asked.
-    let base_commit = cache.read_reference(&reference).ok_or_else(|| RepositoryError::Cache {
-        reason: format!("git fetched {} and did not store it", tip.reference()),
-    })?;
-    let Tip { branch: branch_name, .. } = tip;
-    Ok(Fetched { base_commit, branch_name, git_dir: cache.git_dir().to_owned() })
-}
-
-fn fetch_by_id(
-    cache: &CacheDir,
-    remote: &Remote,
-    commit: &str,
-    cancel: &Cancel,
-) -> Result<(), RepositoryError> {
-    let lost = || RepositoryError::BaseLost { commit: commit.to_owned() };
-    git2::Oid::from_str(commit).map_err(|_| lost())?;
-    match run_fetch(cache, remote, commit, &format!("refs/makima/pinned/{commit}"), cancel) {
-        Ok(()) => Ok(()),
-        Err(error) if listing::is_refused_commit(&error) => Err(lost()),
-        Err(error) => Err(classify(&error)),
-    }
-}
-
-fn run_fetch(
-    cache: &CacheDir,
-    remote: &Remote,
-    source: &str,
-    target: &str,
-    cancel: &Cancel,
-) -> Result<(), GitError> {
-    remote
-        .fetch(cache.git_dir(), NETWORK_DEADLINE, cancel)
-        // A pack appears whole or not at all; loose objects of a killed fetch would be a history with holes.
-        .setting("fetch.unpackLimit=1")
-        .args(["--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head"])
-        .args(["--no-show-forced-updates", "--force", "--"])
-        .arg(remote.url())
-        .arg(format!("+{source}:{target}"))
-        .output()
-        .map(drop)
 }
 
 impl From<cache_dir::CacheError> for RepositoryError {

@@ -9,7 +9,8 @@
 //! <root>/incoming/   the agent's commits of a checkpoint, for as long as they are looked through
 //! ```
 //!
-//! Both git directories borrow the objects of the repository's copy (`objects/info/alternates`).
+//! Both git directories borrow the objects of the repository's copy (`objects/info/alternates`), and know where its history
+//! ends ([`history`]).
 //!
 //! **Architecture invariant:** once an agent has run, the worker starts no git command with `tree/.git` as its git
 //! directory and trusts no file in it: hooks, configuration, filters and pointers there are the agent's. Snapshots, patches
@@ -32,6 +33,7 @@ mod agent_repository;
 mod bundle;
 mod copy_files;
 mod git_dir;
+mod history;
 mod ignore_rules;
 mod merge;
 mod patch;
@@ -52,13 +54,14 @@ use std::sync::Arc;
 use git2::{Oid, Repository};
 
 use crate::git::{Cancel, Git, GitError};
-use crate::repository::{CopyInUse, objects_dir};
+use crate::repository::{CopyInUse, objects_dir, shallow};
 use agent_refs::Note;
 
 pub use agent_commits::Unusable;
 pub use agent_refs::{AgentRefs, agent_refs, refs_at_start, refs_of_base};
 pub use bundle::{BundleError, CommitBundle, SavedCommits, make_bundle, restore_commits};
 pub use copy_files::{CopyError, CopySource, copy_files};
+pub use history::Upstream;
 pub use merge::{MergeRequest, Merged, merge, push_merge};
 pub use patch::{Patch, PatchError, PatchLimits, make_patch};
 pub use push::{PushError, Pushed, push};
@@ -111,7 +114,20 @@ pub struct Workspace {
     agent_index_seen: Arc<AgentIndexSeen>,
     last_look: Arc<LastLook>,
     cancel: Cancel,
-    _copy: Arc<CopyInUse>,
+    copy: Arc<BorrowedCopy>,
+}
+
+/// The copy of the repository that a workspace borrows from.
+#[derive(Debug)]
+struct BorrowedCopy {
+    git_dir: PathBuf,
+    _in_use: CopyInUse,
+}
+
+impl BorrowedCopy {
+    fn of(git_dir: &Path) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { git_dir: std::path::absolute(git_dir)?, _in_use: CopyInUse::of(git_dir)? }))
+    }
 }
 
 impl Workspace {
@@ -121,7 +137,7 @@ impl Workspace {
     pub fn create(root: &Path, base: &Base<'_>, cancel: &Cancel) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
         let root = std::path::absolute(root).map_err(failed)?;
-        let copy = Arc::new(CopyInUse::of(base.cache_git_dir).map_err(failed)?);
+        let copy = BorrowedCopy::of(base.cache_git_dir).map_err(failed)?;
         let base_commit = Oid::from_str(base.commit)?;
         let workspace = Self {
             root,
@@ -130,7 +146,7 @@ impl Workspace {
             agent_index_seen: Arc::default(),
             last_look: Arc::default(),
             cancel: cancel.clone(),
-            _copy: copy,
+            copy,
         };
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
@@ -139,6 +155,9 @@ impl Workspace {
         let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
         let refs = git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
         git_dir::create_for_host(&workspace.host_git(), &objects).map_err(failed)?;
+        for git_dir in [workspace.agent_git(), workspace.host_git()] {
+            history::end_as_copy_does(&workspace.copy.git_dir, &git_dir).map_err(failed)?;
+        }
         Note { made: refs.clone(), found: refs }.write(&workspace).map_err(failed)?;
         workspace.check_out(base.commit)?;
         git_dir::store_bytes_as_they_are(&workspace.host_git()).map_err(failed)?;
@@ -164,6 +183,7 @@ impl Workspace {
         if had != base {
             let objects = std::path::absolute(objects_dir(base.cache_git_dir)).map_err(failed)?;
             let refs = git_dir::create_for_agent(&workspace.agent_git(), &objects, base).map_err(failed)?;
+            history::end_as_copy_does(&workspace.copy.git_dir, &workspace.agent_git()).map_err(failed)?;
             Note { made: refs.clone(), found: refs }.write(&workspace).map_err(failed)?;
             workspace.check_out(base.commit)?;
         }
@@ -180,7 +200,7 @@ impl Workspace {
         cancel: &Cancel,
     ) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: place.to_owned(), source };
-        let copy = Arc::new(CopyInUse::of(cache_git_dir).map_err(failed)?);
+        let copy = BorrowedCopy::of(cache_git_dir).map_err(failed)?;
         let root = std::path::absolute(root).map_err(failed)?;
         remove_directory(&root).map_err(failed)?;
         std::fs::rename(place, &root).map_err(failed)?;
@@ -192,10 +212,11 @@ impl Workspace {
             agent_index_seen: Arc::default(),
             last_look: Arc::default(),
             cancel: cancel.clone(),
-            _copy: copy,
+            copy,
         };
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
+        history::check_old(&workspace)?;
         workspace.remove_all_but_work().map_err(failed)?;
         std::fs::create_dir_all(workspace.tmp()).map_err(failed)?;
         Ok(workspace)
@@ -294,7 +315,7 @@ impl Workspace {
     /// Opens the git directory of the worker in process. It has no work tree: libgit2 must not know of one.
     fn host_repository(&self) -> Result<Repository, git2::Error> {
         self.secure_host_git()?;
-        Repository::open_bare(self.host_git())
+        shallow::open(&self.host_git())
     }
 
     /// Begins a git command in the git directory of the worker.
@@ -304,7 +325,8 @@ impl Workspace {
     }
 
     fn secure_host_git(&self) -> Result<(), git2::Error> {
-        git_dir::reset_host_config(&self.host_git()).map_err(|error| {
+        let secured = git_dir::reset_host_config(&self.host_git()).and_then(|()| history::follow_copy(self));
+        secured.map_err(|error| {
             git2::Error::from_str(&format!("the worker's git directory cannot be written: {error}"))
         })
     }

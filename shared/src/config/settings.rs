@@ -66,6 +66,13 @@ pub const SETTINGS: &[Setting] = &[
         "how much the worker's copies of repositories may take; those in use may take more",
     ),
     number(
+        "repositories.depth",
+        "50",
+        (0, 1_000_000),
+        "0 to 1000000",
+        "how many generations of commits are fetched until more are needed (0: the whole history)",
+    ),
+    number(
         "scheduler.lease_ms",
         "3000",
         (300, 600_000),

@@ -18,8 +18,8 @@ use crate::kept;
 use crate::ready::Beginning;
 use crate::repository::{RepositoryCache, RepositoryError};
 use crate::workspace::{
-    BundleError, PatchLimits, RestoreError, SavedCommits, SavedPatch, Workspace, remove_directory, restore,
-    restore_commits,
+    BundleError, PatchLimits, RestoreError, SavedCommits, SavedPatch, Upstream, Workspace, remove_directory,
+    restore,
 };
 
 /// A workspace that is ready for its agent. Dropping it removes the workspace.
@@ -171,7 +171,7 @@ async fn resume(
     let mut resumed_from = None;
     while let Some(patch) = patch_before(attempt, before).await? {
         let (number, tree) = (patch.number, patch.tree_id.clone());
-        let (back, outcome) = restore_blocking(threads, prepared, patch).await?;
+        let (back, outcome) = restore_blocking(attempt, threads, prepared, patch).await?;
         prepared = back;
         match outcome {
             Ok(commits_left_out) => {
@@ -222,10 +222,13 @@ async fn patch_before(attempt: &Attempt<'_>, before: i32) -> Result<Option<Store
 
 /// Restores the tree, and then the agent's commits: an error of theirs is no reason not to go on.
 async fn restore_blocking(
+    attempt: &Attempt<'_>,
     threads: &Threads,
     prepared: Prepared,
     patch: StoredPatch,
 ) -> Result<(Prepared, Result<Option<BundleError>, RestoreError>), End> {
+    let repositories = Arc::clone(&attempt.context().repositories);
+    let (url, branch) = (attempt.task.repository_url.clone(), attempt.task.base_branch.clone());
     let restoring = threads.run(move || {
         let saved = SavedPatch { gzip: &patch.patch_gzip, sha256: &patch.sha256, tree_id: &patch.tree_id };
         let outcome = if patch.base_commit == prepared.workspace.base_commit() {
@@ -233,14 +236,21 @@ async fn restore_blocking(
         } else {
             Err(RestoreError::ChecksumMismatch)
         };
-        let outcome = outcome.map(|()| {
-            let commits = patch.commits.as_ref()?;
-            let saved = SavedCommits { pack: &commits.pack, refs: &commits.refs, sha256: &commits.sha256 };
-            restore_commits(&prepared.workspace, &saved).err()
-        });
-        (prepared, outcome)
+        let outcome = match (outcome, patch.commits.as_ref()) {
+            (Ok(()), Some(commits)) => {
+                let saved =
+                    SavedCommits { pack: &commits.pack, refs: &commits.refs, sha256: &commits.sha256 };
+                {
+                    let upstream =
+                        Upstream { repositories: &repositories, url: &url, branch: branch.as_deref() };
+                    Ok(upstream.restore_commits(&prepared.workspace, &saved)?)
+                }
+            }
+            (outcome, _) => outcome.map(|()| None),
+        };
+        Ok((prepared, outcome))
     });
-    restoring.await
+    restoring.await?.map_err(|error| not_fetched(attempt, &error))
 }
 
 async fn pass_over(attempt: &Attempt<'_>, number: i32, error: &RestoreError) -> Result<(), End> {

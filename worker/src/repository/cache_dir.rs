@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::RepositoryError;
 use super::in_use::CopyInUse;
+use super::{RepositoryError, shallow};
 use crate::git::Cancel;
 use crate::private_dir::create_private;
 
@@ -101,10 +101,12 @@ pub(super) fn base_reference(reference: &str) -> String {
     format!("refs/makima/base/{}", hex(&Sha256::digest(reference.as_bytes())[..16]))
 }
 
-/// Tells whether the copy has `commit`. Needs no lock: packs appear whole.
+/// Tells whether the copy has `commit` with all that belongs to it. Needs no lock: packs appear whole, and where a history
+/// ends is known once a copy is settled, which is looked at last.
 pub(super) fn has_commit(git_dir: &Path, commit: &str) -> bool {
     let Ok(id) = git2::Oid::from_str(commit) else { return false };
-    git2::Repository::open_bare(git_dir).is_ok_and(|repository| repository.find_commit(id).is_ok())
+    let repository = git2::Repository::open_bare(git_dir);
+    repository.is_ok_and(|repository| repository.find_commit(id).is_ok()) && shallow::is_settled(git_dir)
 }
 
 fn prepare(git_dir: &Path) -> std::io::Result<()> {
@@ -117,7 +119,8 @@ fn prepare(git_dir: &Path) -> std::io::Result<()> {
             std::fs::write(file, content)?;
         }
     }
-    remove_unfinished_packs(&git_dir.join("objects/pack"))
+    remove_unfinished_packs(&git_dir.join("objects/pack"))?;
+    shallow::mend(git_dir)
 }
 
 /// Removes what fetches left behind that were killed; nobody else writes while the lock is held.

@@ -154,6 +154,12 @@ pub(super) fn is_refused_commit(error: &GitError) -> bool {
     refusals.iter().any(|phrase| stderr.contains(phrase))
 }
 
+/// Tells whether the remote, or the way to it, knows no fetch of a part of a history (`fetch-pack.c`, `remote-curl.c`).
+pub(super) fn is_without_depth(error: &GitError) -> bool {
+    let GitError::Failed { stderr, .. } = error else { return false };
+    stderr.contains("does not support shallow")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

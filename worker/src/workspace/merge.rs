@@ -21,7 +21,7 @@ const MAX_CONFLICTS: usize = 100;
 pub struct MergeRequest<'a> {
     /// The result, as [`super::commit_result`] made it.
     pub result: &'a str,
-    /// The tip of the base branch, which the copy of the repository has.
+    /// The tip of the base branch, which the copy of the repository has, with enough of its history.
     pub onto: &'a str,
     /// Commits of which each would mean, were it in the base branch, that this very work is in.
     pub known: &'a [String],
@@ -84,15 +84,15 @@ pub fn push_merge(
     send(workspace, remote, &commit, branch, &onto)
 }
 
-/// Tells whether the history of `tip` has a commit. One that this machine does not have is not in it: it has all of the
-/// branch that was fetched since.
+/// Tells whether the history of `tip` has a commit, as far as this machine has it: the caller sees to it that it has enough
+/// ([`super::Upstream::merge`]).
 fn contains(repository: &Repository, tip: Oid, commit: &str) -> bool {
     let Ok(commit) = Oid::from_str(commit) else { return false };
     tip == commit || repository.graph_descendant_of(tip, commit).unwrap_or(false)
 }
 
-/// Merges from where the two histories parted. Where that is not to be found (somebody wrote the base branch anew, or the copy
-/// is shallow), from where the work began.
+/// Merges from where the two histories parted. Where that is not to be found (somebody wrote the base branch anew), from where
+/// the work began.
 fn merged_index(
     workspace: &Workspace,
     repository: &Repository,

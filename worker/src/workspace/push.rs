@@ -12,6 +12,8 @@ use crate::repository::{Remote, RepositoryError, branch_commit, classify};
 /// What git says of a branch that somebody else moves at this moment: an earlier attempt's last push, for one.
 /// `builtin/receive-pack.c` has the words.
 const LOCKED: &str = "failed to update ref";
+/// What git says of commits whose parents neither it nor the sender has (`builtin/receive-pack.c`).
+const CUT_SHORT: [&str; 2] = ["shallow update not allowed", "missing necessary objects"];
 const PUSH_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// What a push came to.
@@ -57,6 +59,11 @@ impl PushError {
             Self::Repository(error) => error.code(),
             Self::Workspace(_) => "WORKSPACE_DAMAGED",
         }
+    }
+
+    /// Tells whether the remote wants more of the history than it was sent.
+    pub(super) fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Rejected { reason } if CUT_SHORT.iter().any(|words| reason.contains(words)))
     }
 
     /// Tells whether another try is pointless.

@@ -17,6 +17,7 @@ mod repository;
 mod restore;
 mod result;
 mod served;
+mod shallow;
 mod snapshot;
 mod traps;
 mod workspace;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{Delivery, PAUSES, failure, line, message, refused};
 use crate::attempt::End;
 use crate::attempt::prepare::accepted;
-use crate::workspace::{Author, MergeRequest, Merged, PushError, merge, push_merge};
+use crate::workspace::{Author, MergeRequest, Merged, PushError, Upstream, push_merge};
 
 /// How often a result is merged onto a base branch that moves, or tried to be brought to a remote that does not answer.
 const TRIES: usize = 5;
@@ -173,7 +173,8 @@ impl Delivery<'_> {
                 message: &message,
                 author,
             };
-            let merged = merge(&workspace, &request)?;
+            let upstream = Upstream { repositories: &repositories, url: &url, branch: base.as_deref() };
+            let merged = upstream.merge(&workspace, &request)?;
             Ok(Some(Tried { branch, onto, merged }))
         });
         merging.await
@@ -181,11 +182,14 @@ impl Delivery<'_> {
 
     async fn push_to(&self, branch: &str, commit: &str, onto: &str) -> Result<Result<(), PushError>, End> {
         let repositories = Arc::clone(&self.attempt.context().repositories);
-        let (url, workspace) = (self.attempt.task.repository_url.clone(), self.workspace.clone());
+        let task = self.attempt.task;
+        let (url, base, workspace) =
+            (task.repository_url.clone(), task.base_branch.clone(), self.workspace.clone());
         let (branch, commit, onto) = (branch.to_owned(), commit.to_owned(), onto.to_owned());
         let pushing = self.threads.run(move || {
             let remote = repositories.remote(&url).map_err(PushError::Repository)?;
-            push_merge(&workspace, &remote, &commit, &branch, &onto)
+            let upstream = Upstream { repositories: &repositories, url: &url, branch: base.as_deref() };
+            upstream.push(&workspace, || push_merge(&workspace, &remote, &commit, &branch, &onto))
         });
         pushing.await
     }

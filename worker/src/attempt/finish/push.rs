@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::{Delivery, PAUSES, refused};
 use crate::attempt::End;
 use crate::attempt::prepare::accepted;
-use crate::workspace::{PushError, push};
+use crate::workspace::{PushError, Upstream, push};
 
 impl Delivery<'_> {
     /// Pushes the result, and says how that went.
@@ -42,9 +42,11 @@ impl Delivery<'_> {
                 (Arc::clone(&attempt.context().repositories), self.workspace.clone());
             let (url, commit, to, ours) =
                 (attempt.task.repository_url.clone(), self.commit.clone(), branch.clone(), ours.clone());
+            let base = attempt.task.base_branch.clone();
             let pushing = self.threads.run(move || {
                 let remote = repositories.remote(&url).map_err(PushError::Repository)?;
-                push(&workspace, &remote, &commit, &to, &ours)
+                let upstream = Upstream { repositories: &repositories, url: &url, branch: base.as_deref() };
+                upstream.push(&workspace, || push(&workspace, &remote, &commit, &to, &ours))
             });
             let pushed = pushing.await?;
             match (pushed, pauses.next()) {

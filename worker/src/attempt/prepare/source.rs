@@ -145,7 +145,7 @@ async fn take_over_once(
     let paths = attempt.task.start.copy_files.clone();
     match state {
         State::Patch(patch) if paths.is_empty() => {
-            let (prepared, outcome) = restore_blocking(threads, prepared, patch).await?;
+            let (prepared, outcome) = restore_blocking(attempt, threads, prepared, patch).await?;
             // Commits that cannot be had are left out: the files are there.
             Ok((prepared, outcome.map(|_commits_left_out| ()).map_err(CopyError::from)))
         }
