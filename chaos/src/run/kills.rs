@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use chrono::Utc;
 use makima_shared::domain::TaskId;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -66,6 +67,14 @@ struct Ground<'a> {
     remote: Remote,
     base: String,
     steps: u32,
+    is_brief: bool,
+}
+
+/// How often a run was hit.
+#[derive(Default)]
+struct Hits {
+    kills: usize,
+    after_checkpoint: usize,
 }
 
 /// Lets the agent run alone, then again under kills, and compares.
@@ -74,53 +83,55 @@ pub(super) async fn play(stage: &Stage<'_>, asked: &Kills) -> anyhow::Result<Com
     let remote = repository::copy(stack.scratch.path(), asked).await?;
     let base = remote.git(&["rev-parse", "HEAD^{commit}"]).await?.trim().to_owned();
     let files = remote.git(&["ls-tree", "-r", "--name-only", &base]).await?.lines().count();
-    let ground = Ground { stack, remote, base, steps: asked.steps };
-    let say = |text: &str| {
-        if !stage.options.fleet.brief {
-            println!("{text}");
-        }
-    };
-    let begun = Instant::now();
-    let task = ground.submit("undisturbed").await?;
-    let undisturbed = ground.work(task).await.context("the undisturbed run")?;
-    let (commits, branches) = (undisturbed.commits.len(), undisturbed.branches());
-    say(&format!(
-        "undisturbed: {} steps on {files} files in {:.1} s, {commits} commits, {branches} branches, {} checkpoints, tree {}",
-        asked.steps,
-        begun.elapsed().as_secs_f64(),
-        undisturbed.checkpoints,
-        undisturbed.result_tree
-    ));
-    let task = ground.submit("killed").await?;
-    let began = chrono::Utc::now();
-    let (mut hit, mut after_checkpoint) = (0, 0);
-    for (place, kill) in Kill::all(stage.seed, asked.kills, asked.steps).into_iter().enumerate() {
-        let number = place + 1;
-        let Some(killed) = strike(stack, task, kill, number).await? else { break };
-        hit += 1;
-        after_checkpoint += usize::from(killed.had_checkpoint);
-        let secs = (killed.at - began).as_seconds_f64();
-        say(&format!("kill {number} at {secs:.1} s: {}", killed.story));
-    }
-    let killed = ground.work(task).await.context("the run that was killed")?;
+    let ground = Ground { stack, remote, base, steps: asked.steps, is_brief: stage.options.fleet.brief };
+    let undisturbed = ground.undisturbed(files).await.context("the undisturbed run")?;
+    let plan = Kill::all(stage.seed, asked.kills, asked.steps);
+    let (killed, hits) = ground.under_kills(&plan).await.context("the run that was killed")?;
     let mut broken = killed.differences(&undisturbed, &ground.remote).await?;
-    if hit < usize::from(asked.kills) || after_checkpoint == 0 {
-        broken.push(format!("of {} kills {hit} hit, {after_checkpoint} after a checkpoint", asked.kills));
+    if hits.kills < plan.len() || hits.after_checkpoint == 0 {
+        let Hits { kills, after_checkpoint } = hits;
+        broken.push(format!("of {} kills {kills} hit, {after_checkpoint} after a checkpoint", plan.len()));
     }
     let summary = format!(
-        "seed {}, {files} files, {} steps, {hit} kills ({after_checkpoint} after a checkpoint): tree {} against {} undisturbed, \
-         {} commits against {commits}, {} branches against {branches}",
-        stage.seed,
-        asked.steps,
-        killed.result_tree,
-        undisturbed.result_tree,
-        killed.commits.len(),
-        killed.branches(),
+        "seed {}, {files} files, {} steps, {} kills ({} after a checkpoint): {killed}; undisturbed {undisturbed}",
+        stage.seed, asked.steps, hits.kills, hits.after_checkpoint,
     );
     Ok(Compared { summary, broken })
 }
 
 impl Ground<'_> {
+    async fn undisturbed(&self, files: usize) -> anyhow::Result<Work> {
+        let begun = Instant::now();
+        let work = self.work(self.submit("undisturbed").await?).await?;
+        ensure!(work.attempts == 1, "it was disturbed: {} attempts", work.attempts);
+        let (steps, secs) = (self.steps, begun.elapsed().as_secs_f64());
+        let checkpoints = work.checkpoints;
+        self.say(&format!(
+            "undisturbed: {steps} steps on {files} files in {secs:.1} s, {checkpoints} checkpoints, {work}"
+        ));
+        Ok(work)
+    }
+
+    async fn under_kills(&self, plan: &[Kill]) -> anyhow::Result<(Work, Hits)> {
+        let task = self.submit("killed").await?;
+        let (began, mut hits) = (Utc::now(), Hits::default());
+        for (place, kill) in plan.iter().enumerate() {
+            let number = place + 1;
+            let Some(killed) = strike(self.stack, task, *kill, number).await? else { break };
+            hits.kills += 1;
+            hits.after_checkpoint += usize::from(killed.had_checkpoint);
+            let secs = (killed.at - began).as_seconds_f64();
+            self.say(&format!("kill {number} at {secs:.1} s: {}", killed.story));
+        }
+        Ok((self.work(task).await?, hits))
+    }
+
+    fn say(&self, text: &str) {
+        if !self.is_brief {
+            println!("{text}");
+        }
+    }
+
     async fn submit(&self, name: &str) -> anyhow::Result<TaskId> {
         let body = json!({
             "name": name, "plan": "Edit.", "repositoryUrl": self.remote.url(), "completionAction": "push",

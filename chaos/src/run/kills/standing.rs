@@ -10,6 +10,7 @@ use crate::evidence::{Note, Noted};
 pub(super) struct Standing {
     pub(super) status: TaskStatus,
     pub(super) is_over: bool,
+    pub(super) epoch: i64,
     pub(super) status_message: Option<String>,
     pub(super) checkpoints: i32,
     pub(super) result_commit: Option<String>,
@@ -31,7 +32,7 @@ impl Standing {
     /// Reads it.
     pub(super) async fn of(pool: &PgPool, task: TaskId) -> anyhow::Result<Self> {
         let standing = sqlx::query_as(
-            "SELECT t.status, t.finished_at IS NOT NULL AS is_over, t.status_message, t.result_commit,
+            "SELECT t.status, t.finished_at IS NOT NULL AS is_over, t.epoch, t.status_message, t.result_commit,
                     t.completion_error, coalesce(c.number, 0) AS checkpoints, c.tree_id, p.commits_refs AS refs
              FROM tasks t
              LEFT JOIN LATERAL (

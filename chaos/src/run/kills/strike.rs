@@ -46,8 +46,9 @@ pub(super) async fn strike(
     let what = end(stack, role, kill.way, number)?;
     let at = Utc::now();
     let Some((next, found)) = went_on(stack, task, epoch).await? else { return Ok(None) };
-    let had = killed_at_step(&notes(stack, task)?, epoch);
-    let (lost, lost_secs) = lost(&notes(stack, task)?, epoch, found, at);
+    let notes = notes(stack, task)?;
+    let had = last_step(&notes, epoch);
+    let (lost, lost_secs) = lost(&notes, epoch, found, at);
     let story = format!(
         "{} {what} at step {had}, after checkpoint {}; goes on behind step {found} on {} {}: {lost} steps ({lost_secs:.1} s) lost",
         attempt.worker.as_deref().unwrap_or("a worker"),
@@ -110,13 +111,13 @@ fn notes(stack: &Stack, task: TaskId) -> anyhow::Result<Vec<Note>> {
 }
 
 /// Returns the last step of an attempt.
-fn killed_at_step(notes: &[Note], epoch: i64) -> u32 {
+fn last_step(notes: &[Note], epoch: i64) -> u32 {
     notes.iter().rfind(|note| note.epoch == epoch).map_or(0, |note| note.number)
 }
 
 /// Returns how many steps of an attempt were not found by the next one, and how long ago the first of them began.
 fn lost(notes: &[Note], epoch: i64, found: u32, killed: DateTime<Utc>) -> (u32, f64) {
-    let steps = killed_at_step(notes, epoch).saturating_sub(found);
+    let steps = last_step(notes, epoch).saturating_sub(found);
     let kept = notes
         .iter()
         .rfind(|note| note.epoch == epoch && (note.noted == Noted::Start || note.number <= found));

@@ -1,5 +1,7 @@
 //! What an agent's run has left: the pushed result, and the last checkpoint.
 
+use std::fmt;
+
 use anyhow::{Context, ensure};
 use makima_shared::domain::{TaskId, TaskStatus};
 use sqlx::PgPool;
@@ -22,6 +24,7 @@ pub(super) struct Work {
     /// HEAD and branches of the agent: ids of commits, too.
     pub(super) refs: serde_json::Value,
     pub(super) checkpoints: i32,
+    pub(super) attempts: i64,
 }
 
 impl Work {
@@ -40,6 +43,7 @@ impl Work {
             checkpoint_tree: end.tree_id.context("there is no checkpoint")?,
             refs: end.refs.unwrap_or_default(),
             checkpoints: end.checkpoints,
+            attempts: end.epoch,
         })
     }
 
@@ -71,9 +75,11 @@ impl Work {
         }
         Ok(found)
     }
+}
 
-    /// Counts the branches that the agent has made.
-    pub(super) fn branches(&self) -> usize {
-        self.refs["branches"].as_object().map_or(0, serde_json::Map::len)
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let branches = self.refs["branches"].as_object().map_or(0, serde_json::Map::len);
+        write!(f, "tree {}, {} commits, {branches} branches", self.result_tree, self.commits.len())
     }
 }
