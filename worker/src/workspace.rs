@@ -27,6 +27,7 @@
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
 mod agent_commits;
+mod agent_locks;
 mod agent_refs;
 mod agent_repository;
 mod bundle;
@@ -192,6 +193,10 @@ impl Workspace {
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
         workspace.remove_all_but_work().map_err(failed)?;
+        let locks = agent_locks::remove(&workspace.root).map_err(failed)?;
+        if locks > 0 {
+            tracing::info!(locks, "git processes of the agent were killed in their work");
+        }
         std::fs::create_dir_all(workspace.tmp()).map_err(failed)?;
         Ok(workspace)
     }
