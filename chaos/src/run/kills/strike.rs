@@ -14,7 +14,7 @@ use crate::evidence::{Note, Noted, Witness};
 use crate::processes::kill_with_descendants;
 use crate::stack::{Role, Stack};
 
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// An agent that has not moved on by then never will.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -45,16 +45,19 @@ pub(super) async fn strike(
     }
     let what = end(stack, role, kill.way, number)?;
     let at = Utc::now();
-    let Some((next, found)) = went_on(stack, task, epoch).await? else { return Ok(None) };
+    let Some((next, start)) = went_on(stack, task, epoch).await? else { return Ok(None) };
     let notes = notes(stack, task)?;
     let had = last_step(&notes, epoch);
-    let (lost, lost_secs) = lost(&notes, epoch, found, at);
+    let (lost, lost_secs) = lost(&notes, epoch, start.number, at);
     let story = format!(
-        "{} {what} at step {had}, after checkpoint {}; goes on behind step {found} on {} {}: {lost} steps ({lost_secs:.1} s) lost",
+        "{} {what} at step {had}, after checkpoint {}; goes on behind step {} on {} {} {:.1} s later: \
+         {lost} steps ({lost_secs:.1} s) lost",
         attempt.worker.as_deref().unwrap_or("a worker"),
         before.checkpoints,
+        start.number,
         next.worker.as_deref().unwrap_or("another worker"),
         next.beginning(),
+        (start.at - at).as_seconds_f64(),
     );
     Ok(Some(Killed { at, story, had_checkpoint: before.checkpoints > 0 }))
 }
@@ -91,12 +94,12 @@ fn end(stack: &Stack, role: &Role, way: Way, number: usize) -> anyhow::Result<&'
     Ok("is killed with its agent and its disk")
 }
 
-/// Waits until an agent of a later attempt begins, and returns the attempt with the step that it found; none if the task ends before.
-async fn went_on(stack: &Stack, task: TaskId, epoch: i64) -> anyhow::Result<Option<(Attempt, u32)>> {
+/// Waits until an agent of a later attempt begins, and returns the attempt with its first note; none if the task ends before.
+async fn went_on(stack: &Stack, task: TaskId, epoch: i64) -> anyhow::Result<Option<(Attempt, Note)>> {
     let give_up = Instant::now() + PATIENCE;
     loop {
         if let Some(start) = start_after(&notes(stack, task)?, epoch) {
-            return Ok(Some((Attempt::of(&stack.pool, task, start.epoch).await?, start.number)));
+            return Ok(Some((Attempt::of(&stack.pool, task, start.epoch).await?, *start)));
         }
         if Standing::of(&stack.pool, task).await?.is_over {
             return Ok(None);
@@ -123,4 +126,20 @@ fn lost(notes: &[Note], epoch: i64, found: u32, killed: DateTime<Utc>) -> (u32, 
         .rfind(|note| note.epoch == epoch && (note.noted == Noted::Start || note.number <= found));
     let since = kept.map_or(0, |note| (killed - note.at).num_milliseconds());
     (steps, Duration::from_millis(u64::try_from(since).unwrap_or(0)).as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_what_the_next_agent_does_not_find() {
+        let at = |second: i64| DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap();
+        let note = |noted, number, second| Note { noted, epoch: 1, number, at: at(second) };
+        let steps = (1..=4_u32).map(|number| note(Noted::Write, number, i64::from(number) * 10));
+        let notes: Vec<_> = std::iter::once(note(Noted::Start, 0, 5)).chain(steps).collect();
+        assert_eq!(lost(&notes, 1, 4, at(41)), (0, 1.0));
+        assert_eq!(lost(&notes, 1, 2, at(41)), (2, 21.0));
+        assert_eq!(lost(&notes, 1, 0, at(41)), (4, 36.0));
+    }
 }
