@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::faults::FaultKind;
 
@@ -91,13 +91,14 @@ pub(crate) enum Scenario {
 
 /// An agent's run that is killed, and one that is not.
 #[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("of").required(true))]
 pub(crate) struct Kills {
     /// The repository that the agent works on, a copy of it; it is left alone itself
-    #[arg(long, value_name = "PATH", required_unless_present = "files", conflicts_with = "files")]
+    #[arg(long, value_name = "PATH", group = "of")]
     pub(crate) repository: Option<PathBuf>,
 
     /// Make a repository of so many files in place of one that is there
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", group = "of")]
     pub(crate) files: Option<NonZeroUsize>,
 
     /// How often the run is killed

@@ -105,7 +105,7 @@ impl Ground<'_> {
     async fn undisturbed(&self, files: usize) -> anyhow::Result<Work> {
         for number in 1..=UNDISTURBED_TRIES {
             let begun = Instant::now();
-            let work = self.work(self.submit(&format!("undisturbed {number}")).await?).await?;
+            let work = self.work(self.submit(&format!("undisturbed-{number}")).await?).await?;
             let (steps, secs) = (self.steps, begun.elapsed().as_secs_f64());
             let Work { checkpoints, attempts, .. } = work;
             self.say(&format!(
