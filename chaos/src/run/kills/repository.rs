@@ -23,9 +23,8 @@ pub(super) async fn copy(root: &Path, asked: &Kills) -> anyhow::Result<Remote> {
     git(root, &["init", "--quiet", "--initial-branch=main", "made"]).await?;
     let writing = made.clone();
     tokio::task::spawn_blocking(move || files::write(&writing, count, BYTES_PER_FILE)).await??;
-    git(&made, &["add", "--all"]).await?;
+    // What counts as large goes into one pack, and not into a file for each.
+    git(&made, &["-c", "core.bigFileThreshold=1", "add", "--all"]).await?;
     git(&made, &["commit", "--quiet", "--message=First"]).await?;
-    let copy = Remote::copy(root, &made).await;
-    tokio::fs::remove_dir_all(made).await?;
-    copy
+    Remote::copy(root, &made).await
 }
