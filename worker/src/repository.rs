@@ -199,6 +199,7 @@ impl RepositoryCache {
     }
 
     /// Returns the branch that the remote's HEAD names, which was asked before or is asked now; none if HEAD is detached.
+    /// There must be a copy of `url` on this machine.
     pub fn default_branch(&self, url: &str, cancel: &Cancel) -> Result<Option<String>, RepositoryError> {
         if let Some(FinishedFetch { result: Ok(fetched), .. }) = self.finished().get(&(url.to_owned(), None))
         {
