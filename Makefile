@@ -1,7 +1,7 @@
 # Thin: what each target does is in scripts/ and in the makima binary. Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines lint bench chaos up sqlx
+.PHONY: help setup demo test test-engines lint bench chaos kills up sqlx
 
 # Queries are checked against .sqlx when something is compiled: no build needs a database.
 export SQLX_OFFLINE := true
@@ -42,6 +42,11 @@ bench: setup ## measure latency and throughput beside this machine's floor
 chaos: setup ## break everything at random and judge the invariants: make chaos FAULTS=200 SEED=7
 	$(CARGO) build --locked -p makima-cli -p makima-chaos
 	$(TARGET_DIR)/debug/makima-chaos --faults $(or $(FAULTS),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+kills: setup ## kill -9 an agent's run five times, its work equal to an undisturbed run's: make kills REPOSITORY=. or FILES=50000
+	$(CARGO) build --locked -p makima-cli -p makima-chaos
+	$(TARGET_DIR)/debug/makima-chaos kills --workers 2 $(if $(FILES),--files $(FILES),--repository $(or $(REPOSITORY),.)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 up: setup ## run everything on this machine: make up ARGS="--workers 2"
 	$(CARGO) build --release --locked -p makima-cli

@@ -22,9 +22,7 @@ pub(crate) use history::{AttemptRow, History};
 pub(crate) use leftovers::{Leftovers, left_by_ended_tasks, look_for_leftovers};
 pub(crate) use pushes::Results;
 pub(crate) use windows::Windows;
-#[cfg(test)]
-pub(crate) use witness::Note;
-pub(crate) use witness::{Noted, Witness};
+pub(crate) use witness::{Note, Noted, Witness};
 
 use machine::MachineWatch;
 use watch::DispatchWatch;

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::faults::FaultKind;
 
@@ -71,7 +71,7 @@ pub(crate) struct Storm {
 }
 
 /// A scenario in place of faults of all kinds.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Scenario {
     /// Two schedulers, the leader killed again and again under dependency graphs: each dependency is released once
     Leaders {
@@ -85,6 +85,29 @@ pub(crate) enum Scenario {
         #[arg(long, value_name = "N", default_value = "100")]
         tasks: u32,
     },
+    /// One agent's run on a real repository, killed again and again: its work ends equal to that of a run left alone
+    Kills(Kills),
+}
+
+/// An agent's run that is killed, and one that is not.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("of").required(true))]
+pub(crate) struct Kills {
+    /// The repository that the agent works on, a copy of it; it is left alone itself
+    #[arg(long, value_name = "PATH", group = "of")]
+    pub(crate) repository: Option<PathBuf>,
+
+    /// Make a repository of so many files in place of one that is there
+    #[arg(long, value_name = "N", group = "of")]
+    pub(crate) files: Option<NonZeroUsize>,
+
+    /// How often the run is killed
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub(crate) kills: u16,
+
+    /// How many edits the agent makes, about four a second
+    #[arg(long, value_name = "N", default_value = "125", value_parser = clap::value_parser!(u32).range(20..=10_000))]
+    pub(crate) steps: u32,
 }
 
 impl Fleet {

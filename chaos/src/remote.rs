@@ -42,6 +42,20 @@ impl Remote {
         Ok(Self { path, outage: Mutex::default() })
     }
 
+    /// Makes a copy of a repository that shares nothing with it.
+    pub(crate) async fn copy(root: &Path, from: &Path) -> anyhow::Result<Self> {
+        let path = root.join("copy.git");
+        let (source, to) = from.to_str().zip(path.to_str()).context("a path is not UTF-8")?;
+        let arguments = ["clone", "--quiet", "--bare", "--no-hardlinks", "--template=", "--", source, to];
+        git(root, &arguments).await?;
+        Ok(Self { path, outage: Mutex::default() })
+    }
+
+    /// Runs git in it, and returns what that prints.
+    pub(crate) async fn git(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        git(&self.path, arguments).await
+    }
+
     /// Returns what tasks name as their repository.
     pub(crate) fn url(&self) -> String {
         self.path.display().to_string()
@@ -104,7 +118,7 @@ fn parse_push(branch: &str, line: &str) -> Option<Push> {
 }
 
 /// Runs git, which no configuration of this user touches, and returns what it prints.
-async fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+pub(crate) async fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new("git");
     command.current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
     command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");

@@ -1,5 +1,6 @@
 //! One run, whatever the scenario: the stack, the load, what breaks, the end, the judgement.
 
+mod kills;
 mod leaders;
 mod poison;
 mod storm;
@@ -34,6 +35,12 @@ pub(crate) struct Stage<'a> {
     pub(crate) began: DateTime<Utc>,
 }
 
+/// What a scenario has found.
+enum Found {
+    Invariants(Report),
+    Kills(kills::Compared),
+}
+
 /// Starts everything, lets the scenario happen, judges, and clears up, also when `interrupted` ends before.
 pub(crate) async fn run(
     options: &Options,
@@ -45,8 +52,8 @@ pub(crate) async fn run(
         println!("seed {seed}, in {}", scratch.path().display());
     }
     let mut stack = None;
-    let report = tokio::select! {
-        report = play(options, seed, &scratch, &mut stack) => Some(report),
+    let found = tokio::select! {
+        found = play(options, seed, &scratch, &mut stack) => Some(found),
         () = interrupted => None,
     };
     if let Some(stack) = stack {
@@ -58,8 +65,9 @@ pub(crate) async fn run(
     } else {
         scratch.remove().await;
     }
-    match report {
-        Some(report) => report?.publish(options),
+    match found.transpose()? {
+        Some(Found::Invariants(report)) => report.publish(options),
+        Some(Found::Kills(compared)) => Ok(compared.publish()),
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
@@ -70,18 +78,19 @@ async fn play(
     seed: u64,
     scratch: &Arc<Scratch>,
     handed_out: &mut Option<Arc<Stack>>,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<Found> {
     let stack =
         Stack::start(Arc::clone(scratch), &options.fleet).await.context("the stack does not start")?;
     let stack = Arc::clone(handed_out.insert(Arc::new(stack)));
     let slots = options.fleet.workers.get() * options.fleet.slots.get();
     let driver = Driver::new(&stack, slots)?;
     let stage = Stage { options, seed, stack, driver, began: Utc::now() };
-    match options.scenario {
-        None => storm::play(&stage).await,
-        Some(Scenario::Leaders { kills }) => leaders::play(&stage, kills).await,
-        Some(Scenario::Poison { tasks }) => poison::play(&stage, tasks).await,
-    }
+    Ok(match &options.scenario {
+        None => Found::Invariants(storm::play(&stage).await?),
+        Some(Scenario::Leaders { kills }) => Found::Invariants(leaders::play(&stage, *kills).await?),
+        Some(Scenario::Poison { tasks }) => Found::Invariants(poison::play(&stage, *tasks).await?),
+        Some(Scenario::Kills(kills)) => Found::Kills(kills::play(&stage, kills).await?),
+    })
 }
 
 impl Stage<'_> {

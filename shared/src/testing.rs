@@ -6,6 +6,8 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod files;
+
 use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 use sqlx::PgPool;

@@ -210,6 +210,17 @@ impl RepositoryCache {
         result
     }
 
+    /// Returns the branch that the remote's HEAD names, which was asked before or is asked now; none if HEAD is detached.
+    /// There must be a copy of `url` on this machine.
+    pub fn default_branch(&self, url: &str, cancel: &Cancel) -> Result<Option<String>, RepositoryError> {
+        if let Some(FinishedFetch { result: Ok(fetched), .. }) = self.finished().get(&(url.to_owned(), None))
+        {
+            return Ok(fetched.branch_name.clone());
+        }
+        let (remote, git_dir) = (self.remote(url)?, cache_dir::path(&self.root, url));
+        Ok(listing::tip(Asked { remote: &remote, git_dir: &git_dir, cancel }, None)?.branch)
+    }
+
     /// Returns the copy of `url` on this machine, if it has `commit`.
     pub fn copy_with(&self, url: &str, commit: &str) -> Option<PathBuf> {
         let git_dir = cache_dir::path(&self.root, url);

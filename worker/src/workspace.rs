@@ -28,6 +28,7 @@
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
 mod agent_commits;
+mod agent_locks;
 mod agent_refs;
 mod agent_repository;
 mod bundle;
@@ -218,6 +219,10 @@ impl Workspace {
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
         history::check_old(&workspace)?;
         workspace.remove_all_but_work().map_err(failed)?;
+        let locks = agent_locks::remove(&workspace.root).map_err(failed)?;
+        if locks > 0 {
+            tracing::info!(locks, "git processes of the agent were killed in their work");
+        }
         std::fs::create_dir_all(workspace.tmp()).map_err(failed)?;
         Ok(workspace)
     }

@@ -35,7 +35,7 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// Reads the directory in which the agents noted.
-    pub(super) fn read(directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(directory: &Path) -> anyhow::Result<Self> {
         let booted_ms = Utc::now().timestamp_millis() - uptime_ms()?;
         let mut notes = HashMap::new();
         for entry in std::fs::read_dir(directory)?.flatten() {

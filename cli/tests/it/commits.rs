@@ -30,6 +30,17 @@ async fn the_next_worker_finds_the_commits_that_the_agent_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_resumes_without_commits_is_on_the_branch_that_it_began_on() {
+    let stack = Stack::start(1, 1).await;
+    let script = "echo \"on '$(git branch --show-current)'\" >> found.txt; test $MAKIMA_EPOCH = 2";
+    let id = stack.submit(&stack.script("name no branch", script)).await;
+    let end = stack.wait_for_end(&id).await;
+    assert_eq!((&end["status"], end["retryCount"].as_i64()), (&"done".into(), Some(1)), "{end:#}");
+    let found = stack.repository.file(end["resultBranch"].as_str().unwrap(), "found.txt");
+    assert_eq!(found, "on 'main'\non 'main'\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commits_too_large_for_a_checkpoint_are_left_out_and_the_owner_is_told() {
     let stack = Stack::start(2, 1).await;
     let script = format!(

@@ -91,13 +91,22 @@ async fn fetch(attempt: &Attempt<'_>, threads: &Threads, source: Option<&Source>
         None if task.start.task_id.is_some() => (task.base_commit.clone(), None),
         None => (task.base_commit.clone().or_else(|| task.start.sha.clone()), None),
     };
+    // The attempt before began at the tip of whatever branch it found, and its agent was on that.
+    let began_on_default = branch.is_none()
+        && task.base_commit.is_some()
+        && task.start.sha.is_none()
+        && (copies || task.start.task_id.is_none());
     let cancel = threads.cancel().clone();
     threads
         .run(move || {
             if let Some(commit) = beside {
                 repositories.fetch_commit(&url, branch.as_deref(), &commit, &cancel)?;
             }
-            fetch_base(&repositories, &url, branch, pinned, &cancel)
+            let mut beginning = fetch_base(&repositories, &url, branch, pinned, &cancel)?;
+            if began_on_default {
+                beginning.branch = default_branch(&repositories, &url, &cancel);
+            }
+            Ok(beginning)
         })
         .await?
         .map_err(|error| not_fetched(attempt, &error))
@@ -138,6 +147,18 @@ fn fetch_base(
                 branch: fetched.branch_name,
                 url,
             })
+        }
+    }
+}
+
+/// Returns the branch on which an agent finds itself that was told none. Without an answer its HEAD is detached: the work goes
+/// on all the same. Blocks.
+fn default_branch(repositories: &RepositoryCache, url: &str, cancel: &Cancel) -> Option<String> {
+    match repositories.default_branch(url, cancel) {
+        Ok(branch) => branch,
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "the remote does not tell its default branch");
+            None
         }
     }
 }

@@ -17,6 +17,18 @@ fn branch_none_means_the_head_of_the_remote() {
 }
 
 #[test]
+fn the_default_branch_is_known_where_a_commit_was_fetched_before() {
+    let fixture = Fixture::new();
+    let default = |cache: &RepositoryCache| cache.default_branch(&fixture.url(), &Cancel::default()).unwrap();
+    let commit = fixture.fetched().base_commit;
+    git(&fixture.remote(), &["update-ref", "--no-deref", "HEAD", &commit]);
+    assert_eq!(default(&fixture.cache).as_deref(), Some("main"), "as it was when the work began");
+    let afresh = RepositoryCache::new(fixture.dir.path().join("other-machine"));
+    afresh.fetch_commit(&fixture.url(), None, &commit, &Cancel::default()).unwrap();
+    assert_eq!(default(&afresh), None, "the remote's HEAD is detached now");
+}
+
+#[test]
 fn copies_are_closed_to_others() {
     let fixture = Fixture::new();
     let cache = fixture.dir.path().join("data/cache");

@@ -61,6 +61,50 @@ fn agent_can_commit_fetch_and_has_no_credentials() {
 }
 
 #[test]
+fn agent_can_commit_where_another_was_killed_in_a_git_command() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let (place, base) = (workspace.root().to_owned(), workspace.base_commit());
+    let git_dir = workspace.tree().join(".git");
+    let locks = ["index.lock", "HEAD.lock", "refs/heads/main.lock", "refs/heads/deep/er.lock"];
+    for lock in locks {
+        write(&git_dir, lock, "");
+    }
+    let outside = fixture.dir.path().join("outside");
+    write(&outside, "file.lock", "not the agent's");
+    std::os::unix::fs::symlink(&outside, git_dir.join("refs/heads/link")).unwrap();
+    std::os::unix::fs::symlink(outside.join("file.lock"), git_dir.join("link.lock")).unwrap();
+
+    let root = fixture.dir.path().join("next");
+    let copy = fixture.fetched().git_dir;
+    let workspace = Workspace::take_up(&place, &root, &copy, &base, &Cancel::default()).unwrap();
+    let git_dir = workspace.tree().join(".git");
+    assert!(locks.iter().all(|lock| !git_dir.join(lock).exists()));
+    assert!(git_dir.join("link.lock").symlink_metadata().is_err());
+    assert_eq!(fs::read_to_string(outside.join("file.lock")).unwrap(), "not the agent's");
+    fs::remove_file(git_dir.join("refs/heads/link")).unwrap();
+    write(&workspace.tree(), "new", "x");
+    git(&workspace.tree(), &["add", "."]);
+    git(&workspace.tree(), &["commit", "-qm", "mine"]);
+    assert_ne!(git(&workspace.tree(), &["rev-parse", "HEAD"]), base);
+}
+
+#[test]
+fn a_workspace_whose_git_directory_is_a_link_is_taken_up_and_the_link_not_followed() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let (place, base) = (workspace.root().to_owned(), workspace.base_commit());
+    let outside = fixture.dir.path().join("outside");
+    fs::rename(workspace.tree().join(".git"), &outside).unwrap();
+    write(&outside, "index.lock", "");
+    std::os::unix::fs::symlink(&outside, workspace.tree().join(".git")).unwrap();
+    let root = fixture.dir.path().join("next");
+    let copy = fixture.fetched().git_dir;
+    Workspace::take_up(&place, &root, &copy, &base, &Cancel::default()).unwrap();
+    assert!(outside.join("index.lock").exists());
+}
+
+#[test]
 fn fresh_workspace_has_no_changes() {
     let workspace = Fixture::new().workspace_kept();
     let taken = snapshot(&workspace.0).unwrap();
