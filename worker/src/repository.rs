@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use crate::git::Cancel;
 use cache_dir::CacheDir;
 use fetch::{Fetching, Reach};
+use listing::Asked;
 
 pub(crate) use in_use::CopyInUse;
 pub(crate) use listing::{branch_commit, classify};
