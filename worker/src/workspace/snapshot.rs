@@ -10,6 +10,7 @@
 
 mod agent_index_seen;
 mod known;
+mod link_names;
 mod scan;
 mod stat_data;
 mod store;

@@ -9,6 +9,7 @@ mod copy_files;
 mod fixture;
 mod ignore;
 mod keep_ignored;
+mod large_trees;
 mod merge;
 mod odd_files;
 mod pull_request;
