@@ -61,10 +61,15 @@ impl RepositoryUrl {
 
 fn check_url(text: &str, allow_local: bool) -> Result<(), RepositoryUrlError> {
     let url = Url::parse(text).map_err(|_syntax| RepositoryUrlError::Malformed)?;
+    let (scheme, rest) = text.split_once("://").ok_or(RepositoryUrlError::Malformed)?;
+    // `Url` takes `https:a://b` for a URL as well; git takes it for a path on the host `https`.
+    if !scheme.eq_ignore_ascii_case(url.scheme()) {
+        return Err(RepositoryUrlError::Malformed);
+    }
     match url.scheme() {
         "https" | "http" | "ssh" => {
             // `Url` takes `https:///a` for `https://a` and `\` for `/`; git does neither.
-            let misread = text.contains('\\') || text.contains(":///");
+            let misread = text.contains('\\') || text.contains(":///") || is_encoded(&url);
             let host = url.host_str().unwrap_or_default();
             if misread || host.is_empty() || host.starts_with('-') || url.username().starts_with('-') {
                 return Err(RepositoryUrlError::Malformed);
@@ -72,9 +77,14 @@ fn check_url(text: &str, allow_local: bool) -> Result<(), RepositoryUrlError> {
             let secret = if url.scheme() == "ssh" { url.password().is_some() } else { has_user_info(text) };
             if secret { Err(RepositoryUrlError::Credentials) } else { Ok(()) }
         }
-        "file" if url.host_str().is_none_or(str::is_empty) => local(allow_local),
+        "file" if rest.starts_with('/') => local(allow_local),
         _ => Err(RepositoryUrlError::Malformed),
     }
+}
+
+/// Tells whether user or host hold an escape, such as `%2d`: git looks at them only once it has decoded the whole URL.
+fn is_encoded(url: &Url) -> bool {
+    url.username().contains('%') || url.host_str().is_some_and(|host| host.contains('%'))
 }
 
 /// Tells whether there is anything before an `@` in the authority of a URL, even if it is empty.
@@ -168,6 +178,11 @@ mod tests {
             "git@-oProxyCommand=x:y",
             "relative/path",
             "ssh://-oProxyCommand=x/y",
+            "ssh://%2doProxyCommand=x/y",
+            "ssh://git%3Apassword@host/x",
+            "https:host://x",
+            "file:/x://y",
+            "file://localhost/x",
             "file://host/path",
             "git@host::x",
             "C:\\x y",

@@ -187,3 +187,53 @@ fn is_branch_name(name: &str) -> bool {
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(at, _)| &name[..at])
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzzing::{DEFAULT_CASES, fuzz};
+
+    #[test]
+    fn refs_that_are_taken_are_names_and_ids_to_git() {
+        const WORDS: &[&str] = &[
+            "{",
+            "}",
+            "\"head\":",
+            "\"branches\":",
+            "\"branch\":",
+            "\"commit\":",
+            "\"main\"",
+            "\"a/b\"",
+            ":",
+            ",",
+            "../",
+            "\\n",
+            "@{",
+            ".lock",
+            "\"1234567890123456789012345678901234567890\"",
+            "refs/heads/main\n",
+            "ref: ",
+            "\n",
+            "# ",
+            "^",
+            " ",
+        ];
+        fuzz("agent_refs", DEFAULT_CASES, WORDS, |bytes| {
+            for (name, _) in packed_references(bytes) {
+                prop_assert!(name.len() < bytes.len() && !name.contains(&b'\n'));
+            }
+            let Ok(stored) = serde_json::from_slice(bytes) else { return Ok(()) };
+            let Some(refs) = AgentRefs::parse(&stored) else { return Ok(()) };
+            for (name, id) in &refs.branches {
+                let reference = format!("{BRANCHES}{name}");
+                prop_assert!(Reference::is_valid_name(&reference), "{}", name);
+                prop_assert!(!name.contains(char::is_control) && Oid::from_str(id).is_ok());
+            }
+            let written = serde_json::to_value(&refs).unwrap();
+            prop_assert_eq!(AgentRefs::parse(&written), Some(refs));
+            Ok(())
+        });
+    }
+}

@@ -7,6 +7,10 @@ mod cancel;
 mod commits;
 mod copy_files;
 mod fixture;
+mod fuzz_names;
+mod fuzz_restore;
+#[path = "../../src/fuzzing.rs"]
+mod fuzzing;
 mod ignore;
 mod keep_ignored;
 mod large_trees;

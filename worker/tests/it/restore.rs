@@ -277,6 +277,22 @@ fn bombs_are_refused() {
 }
 
 #[test]
+fn patches_that_repeat_what_is_there_are_counted_by_what_they_make() {
+    let noise: Vec<u8> = (0..40_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let fixture = Fixture::with(|source| write(source, "noise", &noise));
+    let workspace = fixture.workspace();
+    write(&workspace.tree(), "noise", noise.repeat(100));
+    let patch = checkpoint(&workspace);
+    assert!(patch.unpacked_bytes < 400_000, "{}: no delta", patch.unpacked_bytes);
+    let limits = PatchLimits { unpacked_bytes: 1 << 20, ..PatchLimits::default() };
+    let error = refused(&fixture, &patch.gzip, &patch.tree_id, limits);
+    assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+    let error = make_patch(&workspace, &patch.tree_id, limits).unwrap_err();
+    assert!(matches!(error, PatchError::TooLarge { .. }), "{error}");
+    restore_patch(&fixture.workspace(), &patch).unwrap();
+}
+
+#[test]
 fn damaged_patches_are_refused() {
     let fixture = Fixture::new();
     let workspace = fixture.workspace();
