@@ -30,7 +30,10 @@ fn taken_by_git(text: &str) -> Taken {
     }
     if let Some(after) = rest.strip_prefix("://") {
         let scheme = text[..text.len() - rest.len()].to_owned();
-        let authority = decoded(after.split('/').next().unwrap());
+        // http(s) is read by curl.
+        let ends: &[char] =
+            if scheme.to_ascii_lowercase().starts_with("http") { &['/', '?', '#'] } else { &['/'] };
+        let authority = decoded(after.split(ends).next().unwrap());
         let (user, host) = match authority.rsplit_once('@') {
             Some((user, host)) => (Some(user.to_owned()), host.to_owned()),
             None => (None, authority),

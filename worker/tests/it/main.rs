@@ -9,6 +9,7 @@ mod copy_files;
 mod fixture;
 mod fuzz_names;
 mod fuzz_restore;
+mod fuzz_tree_names;
 #[path = "../../src/fuzzing.rs"]
 mod fuzzing;
 mod ignore;

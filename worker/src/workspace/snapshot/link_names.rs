@@ -13,8 +13,9 @@ pub(super) fn is_refused(path: &[u8]) -> bool {
     let mut names = path.split(|byte| *byte == b'/').peekable();
     while let Some(name) = names.next() {
         let is_last = names.peek().is_none();
-        // git does not look where the name ends if a colon comes first.
-        if (is_last || name.contains(&b':')) && is_modules(name, is_last) {
+        // A directory of that very name counts as well; and git does not look where a name ends if a colon comes first.
+        let is_plain = name.eq_ignore_ascii_case(b".gitmodules");
+        if is_plain || (is_last || name.contains(&b':')) && is_modules(name, is_last) {
             return true;
         }
     }
@@ -64,6 +65,10 @@ mod tests {
             ".gitmodules. .",
             ".gitmodules::$DATA",
             ".gitmodules:x/link",
+            ".gitmodules/link",
+            "a/.GITMODULES/b/link",
+            ".gitmodules/link",
+            "a/.GITMODULES/b/link",
             "gitmod~1",
             "a/GITMOD~4 ",
             "gi7eba~1",
@@ -75,7 +80,7 @@ mod tests {
         }
         for path in [
             "gitmodules",
-            ".gitmodules/x",
+            ".gitmodules./x",
             ".gitmodulesx",
             ".gitmodule",
             "gitmod~5",
