@@ -112,12 +112,12 @@ impl AgentRefs {
         let names_are_good = refs.branches.keys().all(|name| is_branch_name(name))
             // One branch would be a file, and the other in a directory of that name.
             && refs.branches.keys().all(|name| !parents(name).any(|above| refs.branches.contains_key(above)));
-        let ids_are_good = refs.branches.values().all(|id| parse_id(id.as_bytes()).is_some());
+        let ids_are_good = refs.branches.values().all(|id| is_id(id));
         let head_is_good = match &refs.head {
             Head::Branch(name) => {
                 is_branch_name(name) && !parents(name).any(|above| refs.branches.contains_key(above))
             }
-            Head::Commit(id) => parse_id(id.as_bytes()).is_some(),
+            Head::Commit(id) => is_id(id),
         };
         let is_good = names_are_good && ids_are_good && head_is_good && refs.branches.len() <= MAX_BRANCHES;
         is_good.then_some(refs)
@@ -181,6 +181,11 @@ fn branch_name(reference: &[u8]) -> Option<&str> {
 
 fn is_branch_name(name: &str) -> bool {
     name.len() <= MAX_NAME_BYTES && Reference::is_valid_name(&format!("{BRANCHES}{name}"))
+}
+
+/// Tells whether `text` is an id and nothing else: it will be a word of a file, where [`parse_id`] passes over line ends.
+fn is_id(text: &str) -> bool {
+    text.len() == 40 && parse_id(text.as_bytes()).is_some()
 }
 
 /// Returns the names of the directories that a branch's name lies in.
