@@ -1,4 +1,4 @@
-//! Names that git takes no symbolic link by: those that Windows would read as `.gitmodules`. A patch with such a link is
+//! Names that git takes nothing by, those that Windows would read as `.git`, and no symbolic link by: those that Windows would read as `.gitmodules`. A patch with such a link is
 //! refused as a whole, so that all other work would be lost with it.
 //!
 //! The rules are those of git's `verify_path` (`read-cache.c`) and `is_ntfs_dotgitmodules` (`path.c`), and the tests compare
@@ -7,6 +7,17 @@
 const NAME: &[u8] = b"gitmodules";
 /// How the short name begins that NTFS falls back to when `gitmod~1` to `gitmod~4` are taken.
 const FALLBACK: &[u8; 6] = b"gi7eba";
+
+/// Tells whether git refuses whatever is at `path` (`is_ntfs_dotgit`).
+pub(super) fn is_in_git_dir(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|name| {
+        let begin = [&b".git"[..], b"git~1"]
+            .into_iter()
+            .find(|begin| name.get(..begin.len()).is_some_and(|found| found.eq_ignore_ascii_case(begin)));
+        let rest = begin.map(|begin| name[begin.len()..].iter().find(|byte| !matches!(byte, b' ' | b'.')));
+        matches!(rest, Some(None | Some(b':' | b'\\')))
+    })
+}
 
 /// Tells whether git refuses a symbolic link at `path`.
 pub(super) fn is_refused(path: &[u8]) -> bool {

@@ -47,6 +47,9 @@ impl<'a> Store<'a> {
         // Before the look: what changes from here on must show in the stat data.
         let looked = SystemTime::now();
         match self.reader.find(path) {
+            Found::File(..) | Found::Link(..) if link_names::is_in_git_dir(path) => {
+                skipped.add(path, "git takes nothing of this name");
+            }
             Found::File(_, stat) if size_of(&stat) > MAX_FILE_BYTES => {
                 skipped.add(path, format_args!("larger than {MAX_FILE_BYTES} bytes"));
             }
