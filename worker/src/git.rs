@@ -11,6 +11,7 @@
 
 mod cancel;
 mod child;
+mod common_dir;
 mod url;
 
 use std::ffi::{OsStr, OsString};
@@ -23,6 +24,7 @@ pub use cancel::Cancel;
 use child::Terms;
 
 pub(crate) use child::Output;
+pub(crate) use common_dir::forget_common_dir;
 pub(crate) use url::{scrub_credentials, without_credentials};
 
 /// How long a command that touches only local files may take.

@@ -16,6 +16,8 @@ mod agent;
 mod attempt;
 mod checkpoint;
 pub mod checkpoint_request;
+#[cfg(test)]
+mod fuzzing;
 pub mod git;
 pub mod github;
 mod hints;

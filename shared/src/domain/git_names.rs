@@ -61,26 +61,35 @@ impl RepositoryUrl {
 
 fn check_url(text: &str, allow_local: bool) -> Result<(), RepositoryUrlError> {
     let url = Url::parse(text).map_err(|_syntax| RepositoryUrlError::Malformed)?;
+    let (scheme, rest) = text.split_once("://").ok_or(RepositoryUrlError::Malformed)?;
+    // `Url` takes `https:a://b` for a URL as well; git takes it for a path on the host `https`.
+    if !scheme.eq_ignore_ascii_case(url.scheme()) {
+        return Err(RepositoryUrlError::Malformed);
+    }
     match url.scheme() {
-        "https" | "http" | "ssh" => {
-            // `Url` takes `https:///a` for `https://a` and `\` for `/`; git does neither.
-            let misread = text.contains('\\') || text.contains(":///");
-            let host = url.host_str().unwrap_or_default();
-            if misread || host.is_empty() || host.starts_with('-') || url.username().starts_with('-') {
-                return Err(RepositoryUrlError::Malformed);
-            }
-            let secret = if url.scheme() == "ssh" { url.password().is_some() } else { has_user_info(text) };
-            if secret { Err(RepositoryUrlError::Credentials) } else { Ok(()) }
+        "https" | "http" => {
+            check_authority(text, &url, rest.split(['/', '?', '#']).next().unwrap_or_default())
         }
-        "file" if url.host_str().is_none_or(str::is_empty) => local(allow_local),
+        // git knows no query here.
+        "ssh" => check_authority(text, &url, rest.split('/').next().unwrap_or_default()),
+        "file" if rest.starts_with('/') => local(allow_local),
         _ => Err(RepositoryUrlError::Malformed),
     }
 }
 
-/// Tells whether there is anything before an `@` in the authority of a URL, even if it is empty.
-fn has_user_info(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+/// Checks the user and the host of a network address, `authority` being where git looks for them.
+fn check_authority(text: &str, url: &Url, authority: &str) -> Result<(), RepositoryUrlError> {
+    // `Url` takes `https:///a` for `https://a` and `\` for `/`; git does neither. And git decodes an ssh URL before it looks
+    // for user and host.
+    let misread = text.contains('\\') || authority.is_empty() || authority.contains(['%', '?', '#']);
+    let host = url.host_str().unwrap_or_default();
+    if misread || host.is_empty() || host.starts_with('-') || url.username().starts_with('-') {
+        return Err(RepositoryUrlError::Malformed);
+    }
+    let user_info = authority.rsplit_once('@').map(|(user_info, _)| user_info);
+    // http(s) takes a token for a user's name.
+    let is_secret = user_info.is_some_and(|user| url.scheme() != "ssh" || user.contains(':'));
+    if is_secret { Err(RepositoryUrlError::Credentials) } else { Ok(()) }
 }
 
 fn check_plain(text: &str, allow_local: bool) -> Result<(), RepositoryUrlError> {
@@ -168,6 +177,13 @@ mod tests {
             "git@-oProxyCommand=x:y",
             "relative/path",
             "ssh://-oProxyCommand=x/y",
+            "ssh://%2doProxyCommand=x/y",
+            "ssh://git%3Apassword@host/x",
+            "ssh://g?it:password@host/x",
+            "ssh://a#b@host/x",
+            "https:host://x",
+            "file:/x://y",
+            "file://localhost/x",
             "file://host/path",
             "git@host::x",
             "C:\\x y",

@@ -176,8 +176,11 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::ask;
     use super::*;
+    use crate::fuzzing::{DEFAULT_CASES, fuzz};
 
     /// Serves with numbered answers while `asking` runs.
     async fn with_desk<T: Send + 'static>(
@@ -270,5 +273,38 @@ mod tests {
         assert_eq!(asked.note(begin + Duration::from_secs(20)), Err(Duration::from_secs(40)));
         assert_eq!(asked.note(begin + Duration::from_secs(60)), Ok(()));
         assert!(asked.note(begin + Duration::from_secs(60)).is_err());
+    }
+
+    #[tokio::test]
+    async fn whatever_is_asked_is_a_bounded_message_or_a_refusal_without_the_token() {
+        const WORDS: &[&str] = &[
+            "{",
+            "}",
+            "\"token\":",
+            "\"sesame\"",
+            "\"message\":",
+            "null",
+            ",",
+            "\n",
+            "\\u0000",
+            "\\ud83d",
+            "[[[[[[[[",
+            "\"x\":1",
+            "xxxxxxxx",
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Desk { token: "sesame".to_owned(), ..Desk::open(dir.path()).unwrap() };
+        fuzz("checkpoint_request", DEFAULT_CASES, WORDS, |bytes| {
+            match desk.check(bytes, &mut Asked::default()) {
+                Ok(message) => {
+                    let said: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+                    prop_assert_eq!(&said["token"], "sesame");
+                    let message = message.unwrap_or_default();
+                    prop_assert!(message.chars().count() <= MAX_MESSAGE_CHARS && !message.contains('\0'));
+                }
+                Err(reason) => prop_assert!(reason.len() < 100 && !reason.contains("sesame")),
+            }
+            Ok(())
+        });
     }
 }

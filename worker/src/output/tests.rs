@@ -2,9 +2,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use tokio::io::{AsyncWriteExt as _, ReadBuf, duplex, empty};
 
 use super::*;
+use crate::fuzzing::{DEFAULT_CASES, fuzz};
 
 /// Gives its bytes in reads of the given sizes.
 struct Chunks {
@@ -101,6 +103,24 @@ fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
+fn check_pieces(bytes: &[u8], sizes: &[usize]) -> Result<(), TestCaseError> {
+    let lines = read_all(bytes, sizes);
+    let mut joined = String::new();
+    for line in &lines {
+        prop_assert!(line.text.len() <= 3 * MAX_PIECE_BYTES && !line.text.contains(['\n', '\0']));
+        joined.push_str(&line.text);
+        if !line.partial {
+            joined.push('\n');
+        }
+    }
+    let mut expected = String::from_utf8_lossy(bytes).replace('\0', "\u{FFFD}");
+    if !expected.is_empty() && !expected.ends_with('\n') {
+        expected.push('\n');
+    }
+    prop_assert_eq!(joined, expected);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -109,21 +129,21 @@ proptest! {
         bytes in hostile_bytes(),
         sizes in proptest::collection::vec(1_usize..40_000, 1..6),
     ) {
-        let lines = read_all(&bytes, &sizes);
-        let mut joined = String::new();
-        for line in &lines {
-            prop_assert!(line.text.len() <= 3 * MAX_PIECE_BYTES && !line.text.contains(['\n', '\0']));
-            joined.push_str(&line.text);
-            if !line.partial {
-                joined.push('\n');
-            }
-        }
-        let mut expected = String::from_utf8_lossy(&bytes).replace('\0', "\u{FFFD}");
-        if !expected.is_empty() && !expected.ends_with('\n') {
-            expected.push('\n');
-        }
-        prop_assert_eq!(joined, expected);
+        check_pieces(&bytes, &sizes)?;
     }
+}
+
+#[test]
+fn lines_are_the_input_decoded_however_it_comes() {
+    const WORDS: &[&str] =
+        &["\n", "\r\n", "\0", "\u{1b}[31m", "€", "😀", "{\"type\":\"result\"}\n", "xxxxxxxxxxxxxxxx"];
+    fuzz("output_lines", DEFAULT_CASES, WORDS, |bytes| {
+        // Once so that the longest piece ends somewhere in the bytes.
+        let long = [&vec![b'x'; MAX_PIECE_BYTES - bytes.len().min(100) / 2], bytes].concat();
+        check_pieces(bytes, &[1])?;
+        check_pieces(bytes, &[3, 1, 50])?;
+        check_pieces(&long, &[9_000])
+    });
 }
 
 async fn pump_all(stdout: &[u8], stderr: &[u8], limit_bytes: u64) -> (Vec<Batch>, PumpReport) {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::in_use::CopyInUse;
 use super::{RepositoryError, shallow};
-use crate::git::Cancel;
+use crate::git::{Cancel, forget_common_dir};
 use crate::private_dir::create_private;
 
 /// The first and the longest pause between two looks at a lock. A file lock cannot be waited for together with a
@@ -113,6 +113,7 @@ fn prepare(git_dir: &Path) -> std::io::Result<()> {
     for directory in ["objects/info", "objects/pack", "refs"] {
         std::fs::create_dir_all(git_dir.join(directory))?;
     }
+    forget_common_dir(git_dir)?;
     for (name, content) in [("config", CONFIG), ("HEAD", HEAD)] {
         let file = git_dir.join(name);
         if std::fs::read_to_string(&file).ok().as_deref() != Some(content) {

@@ -93,7 +93,10 @@ pub(super) fn watch_signals(signals: SigSet, events: Sender<Event>) -> io::Resul
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fuzzing::{DEFAULT_CASES, fuzz};
 
     #[test]
     fn control_lines_read_back_as_written() {
@@ -112,5 +115,35 @@ mod tests {
         for line in ["", "lease", "lease soon", "stop 5000", "stop SIGNONE 1", "lease 1 2"] {
             assert_eq!(line.parse::<ControlLine>(), Err(UnknownLine), "{line:?}");
         }
+    }
+
+    #[test]
+    fn whatever_comes_is_a_line_that_reads_back_or_none() {
+        const WORDS: &[&str] = &[
+            "lease ",
+            "stop ",
+            "SIGTERM",
+            "SIGKILL",
+            "SIGNONE",
+            "\n",
+            " ",
+            "\t",
+            "-",
+            "18446744073709551616",
+        ];
+        fuzz("control_line", DEFAULT_CASES, WORDS, |bytes| {
+            let mut rest = bytes;
+            // As the shim does: until a line is too long, or cut off.
+            while let Ok(line) = read_line(&mut rest, MAX_LINE_BYTES) {
+                prop_assert!(line.len() <= MAX_LINE_BYTES && !line.contains(&b'\n'));
+                let Some(line) = str::from_utf8(&line).ok().and_then(|line| line.parse::<ControlLine>().ok())
+                else {
+                    continue;
+                };
+                prop_assert!(line.to_string().len() < MAX_LINE_BYTES);
+                prop_assert_eq!(line.to_string().parse(), Ok(line));
+            }
+            Ok(())
+        });
     }
 }

@@ -89,7 +89,10 @@ impl ShimStatus {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fuzzing::{DEFAULT_CASES, fuzz};
 
     #[test]
     fn status_has_the_documented_shape() {
@@ -121,5 +124,37 @@ mod tests {
         let mut said = Vec::new();
         ShimStatus::not_started(error).send(&mut said).unwrap();
         assert!(said.len() < MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn whatever_a_shim_says_is_a_status_that_reads_back_or_none() {
+        const WORDS: &[&str] = &[
+            "{",
+            "}",
+            "\"outcome\":",
+            "\"exited\"",
+            "\"signaled\"",
+            "\"not_started\"",
+            "\"error\":",
+            "\"code\":",
+            "\"signal\":",
+            "\"killedBecause\":",
+            "null",
+            "\"lease\"",
+            "\"leftovers\":",
+            "\"survivors\":",
+            ",",
+            "\n",
+            "[[[[[[[[",
+            "\\u0000",
+            "1e999",
+        ];
+        fuzz("shim_status", DEFAULT_CASES, WORDS, |bytes| {
+            let Ok(status) = ShimStatus::receive(&mut &bytes[..]) else { return Ok(()) };
+            let mut said = Vec::new();
+            status.send(&mut said).unwrap();
+            prop_assert_eq!(ShimStatus::receive(&mut &said[..]).unwrap(), status);
+            Ok(())
+        });
     }
 }

@@ -112,12 +112,12 @@ impl AgentRefs {
         let names_are_good = refs.branches.keys().all(|name| is_branch_name(name))
             // One branch would be a file, and the other in a directory of that name.
             && refs.branches.keys().all(|name| !parents(name).any(|above| refs.branches.contains_key(above)));
-        let ids_are_good = refs.branches.values().all(|id| parse_id(id.as_bytes()).is_some());
+        let ids_are_good = refs.branches.values().all(|id| is_id(id));
         let head_is_good = match &refs.head {
             Head::Branch(name) => {
                 is_branch_name(name) && !parents(name).any(|above| refs.branches.contains_key(above))
             }
-            Head::Commit(id) => parse_id(id.as_bytes()).is_some(),
+            Head::Commit(id) => is_id(id),
         };
         let is_good = names_are_good && ids_are_good && head_is_good && refs.branches.len() <= MAX_BRANCHES;
         is_good.then_some(refs)
@@ -185,7 +185,62 @@ fn is_branch_name(name: &str) -> bool {
     name.len() <= MAX_NAME_BYTES && Reference::is_valid_name(&format!("{BRANCHES}{name}"))
 }
 
+/// Tells whether `text` is an id and nothing else: it will be a word of a file, where [`parse_id`] passes over line ends.
+fn is_id(text: &str) -> bool {
+    text.len() == 40 && parse_id(text.as_bytes()).is_some()
+}
+
 /// Returns the names of the directories that a branch's name lies in.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(at, _)| &name[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzzing::{DEFAULT_CASES, fuzz};
+
+    #[test]
+    fn refs_that_are_taken_are_names_and_ids_to_git() {
+        const WORDS: &[&str] = &[
+            "{",
+            "}",
+            "\"head\":",
+            "\"branches\":",
+            "\"branch\":",
+            "\"commit\":",
+            "\"main\"",
+            "\"a/b\"",
+            ":",
+            ",",
+            "../",
+            "\\n",
+            "@{",
+            ".lock",
+            "\"1234567890123456789012345678901234567890\"",
+            "refs/heads/main\n",
+            "ref: ",
+            "\n",
+            "# ",
+            "^",
+            " ",
+        ];
+        fuzz("agent_refs", DEFAULT_CASES, WORDS, |bytes| {
+            for (name, _) in packed_references(bytes) {
+                prop_assert!(name.len() < bytes.len() && !name.contains(&b'\n'));
+            }
+            let Ok(stored) = serde_json::from_slice(bytes) else { return Ok(()) };
+            let Some(refs) = AgentRefs::parse(&stored) else { return Ok(()) };
+            for (name, id) in &refs.branches {
+                let reference = format!("{BRANCHES}{name}");
+                prop_assert!(Reference::is_valid_name(&reference), "{}", name);
+                prop_assert!(!name.contains(char::is_control) && Oid::from_str(id).is_ok());
+            }
+            let written = serde_json::to_value(&refs).unwrap();
+            prop_assert_eq!(AgentRefs::parse(&written), Some(refs));
+            Ok(())
+        });
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Base;
 use super::agent_refs::{AgentRefs, Head};
-use crate::git::without_credentials;
+use crate::git::{forget_common_dir, without_credentials};
 
 const PACKED_REFS: &str = "packed-refs";
 
@@ -107,8 +107,9 @@ pub(super) fn convert_as_attributes_ask(git_dir: &Path) -> Result<()> {
     fs::remove_file(git_dir.join("info/attributes"))
 }
 
-/// Puts the worker's configuration back if anybody changed it.
+/// Puts the worker's configuration back if anybody changed it, or had it read from elsewhere.
 pub(super) fn reset_host_config(git_dir: &Path) -> Result<()> {
+    forget_common_dir(git_dir)?;
     let file = git_dir.join("config");
     if fs::read(&file).is_ok_and(|content| content == HOST_CONFIG.as_bytes()) {
         return Ok(());

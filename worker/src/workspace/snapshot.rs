@@ -11,6 +11,7 @@
 mod agent_index_seen;
 mod known;
 mod last_look;
+mod link_names;
 mod scan;
 mod stat_data;
 mod store;

@@ -7,8 +7,14 @@ mod cancel;
 mod commits;
 mod copy_files;
 mod fixture;
+mod fuzz_names;
+mod fuzz_restore;
+mod fuzz_tree_names;
+#[path = "../../src/fuzzing.rs"]
+mod fuzzing;
 mod ignore;
 mod keep_ignored;
+mod large_trees;
 mod merge;
 mod odd_files;
 mod pull_request;

@@ -125,7 +125,11 @@ fn configuration_written_into_a_copy_has_no_effect() {
         "[core]\n\tbare = true\n\tsshCommand = touch {0}\n\tfsmonitor = touch {0}\n",
         marker.display()
     );
-    fs::write(fetched.git_dir.join("config"), hostile).unwrap();
+    fs::write(fetched.git_dir.join("config"), &hostile).unwrap();
+    // And where the copy would be led to another directory.
+    write(&fixture.dir.path().join("elsewhere"), "config", hostile);
+    fs::write(fetched.git_dir.join("commondir"), fixture.dir.path().join("elsewhere").to_str().unwrap())
+        .unwrap();
     write(
         &fetched.git_dir,
         "hooks/reference-transaction",

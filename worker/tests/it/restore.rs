@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -120,24 +122,146 @@ fn refused(fixture: &Fixture, gzip: &[u8], tree_id: &str, limits: PatchLimits) -
 
 const SOME_TREE: &str = "1234567890123456789012345678901234567890";
 
+/// Writes a patch that adds a file.
+fn adding(path: &str) -> Vec<u8> {
+    let patch = format!(
+        "diff --git a/{path} b/{path}\nnew file mode 100755\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+evil\n"
+    );
+    gzip(patch.as_bytes())
+}
+
 #[test]
 fn patches_that_reach_outside_the_tree_are_refused() {
     let fixture = Fixture::new();
-    for path in ["../evil", ".git/hooks/pre-commit", "sub/.GIT/config", "a/../../evil", "/tmp/evil"] {
+    for path in
+        ["../evil", "a/../../evil", "a/../.git/config", "./evil", "a//evil", "/tmp/evil", "//evil", ".", ".."]
+    {
+        let error = refused(&fixture, &adding(path), SOME_TREE, PatchLimits::default());
+        // What git strips of a path makes another path, which is inside.
+        let is_inside = matches!(&error, RestoreError::TreeMismatch { .. });
+        assert!(matches!(error, RestoreError::Refused { .. }) || is_inside, "{path}: {error}");
+        assert!(!fixture.dir.path().join("data/tasks/evil").exists() && !Path::new("/tmp/evil").exists());
+    }
+}
+
+#[test]
+fn patches_into_git_directories_are_refused_however_they_are_spelt() {
+    let fixture = Fixture::new();
+    let mut names: Vec<String> = (0..8_u32)
+        .map(|upper| {
+            let letters = "git".chars().enumerate();
+            let spelt = letters.map(|(at, c)| if upper >> at & 1 == 1 { c.to_ascii_uppercase() } else { c });
+            format!(".{}", spelt.collect::<String>())
+        })
+        .collect();
+    // As NTFS would read them.
+    names.extend(
+        [
+            "git~1",
+            "GIT~1",
+            ".git ",
+            ".git.",
+            ".git . .",
+            ".git::$INDEX_ALLOCATION",
+            ".GIT:stream",
+            ".git\\hooks",
+        ]
+        .map(str::to_owned),
+    );
+    for name in names {
+        for path in [format!("{name}/hooks/pre-commit"), format!("sub/{name}/config"), name.clone()] {
+            let error = refused(&fixture, &adding(&path), SOME_TREE, PatchLimits::default());
+            assert!(matches!(error, RestoreError::Refused { .. }), "{path:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn patches_do_not_write_through_links() {
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_owned();
+    let fixture = Fixture::with(|source| {
+        write(source, "plain", "x");
+        symlink(&target, source.join("out")).unwrap();
+    });
+    // Through a link of the base, and through one that the same patch makes.
+    refused(&fixture, &adding("out/evil"), SOME_TREE, PatchLimits::default());
+    for way in ["..", target.to_str().unwrap(), ".git"] {
         let patch = format!(
-            "diff --git a/{path} b/{path}\nnew file mode 100755\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+evil\n"
+            "diff --git a/way b/way\nnew file mode 120000\n--- /dev/null\n+++ b/way\n@@ -0,0 +1 @@\n+{way}\n\\ No newline at end of file\n\
+             diff --git a/way/evil b/way/evil\nnew file mode 100644\n--- /dev/null\n+++ b/way/evil\n@@ -0,0 +1 @@\n+evil\n"
         );
         let error = refused(&fixture, &gzip(patch.as_bytes()), SOME_TREE, PatchLimits::default());
-        assert!(
-            matches!(error, RestoreError::Refused { .. } | RestoreError::TreeMismatch { .. }),
-            "{path}: {error}"
-        );
-        assert!(!fixture.dir.path().join("data/tasks/evil").exists());
+        assert!(matches!(error, RestoreError::Refused { .. }), "{error}");
     }
-    // Through a link that the same patch makes.
-    let patch = "diff --git a/way b/way\nnew file mode 120000\n--- /dev/null\n+++ b/way\n@@ -0,0 +1 @@\n+..\n\\ No newline at end of file\n\
-        diff --git a/way/evil b/way/evil\nnew file mode 100644\n--- /dev/null\n+++ b/way/evil\n@@ -0,0 +1 @@\n+evil\n";
-    refused(&fixture, &gzip(patch.as_bytes()), SOME_TREE, PatchLimits::default());
+    // A link that becomes a directory is no link any more.
+    let workspace = fixture.workspace();
+    fs::remove_file(workspace.tree().join("out")).unwrap();
+    write(&workspace.tree(), "out/evil", "x");
+    let copy = fixture.carried_over(&workspace);
+    assert!(copy.tree().join("out/evil").is_file() && !copy.tree().join("out").is_symlink());
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "something was written through a link");
+}
+
+#[test]
+fn names_that_git_takes_no_file_by_cost_no_more_than_themselves() {
+    let names = [
+        "git~1",
+        ".git ",
+        ".git.",
+        ".git::$INDEX_ALLOCATION",
+        ".git\\x",
+        ".g\u{200c}it",
+        ".git\u{feff}",
+        "gitmod~1",
+        ".gitmodules ",
+        ".gitmodules::$DATA",
+        ".GITMODULES",
+        ".gitmodules\u{200c}",
+        "gi7eba~1",
+        "con",
+        "aux.c",
+        "a:b",
+        "back\\..\\up",
+        "dot.",
+        "space ",
+        "GI250A~1",
+    ];
+    let fixture = Fixture::new();
+    for name in names {
+        let workspace = fixture.workspace();
+        let tree = workspace.tree();
+        symlink("target", tree.join(name)).unwrap();
+        for place in ["file", "directory"] {
+            fs::create_dir(tree.join(place)).unwrap();
+        }
+        fs::write(tree.join("file").join(name), "x").unwrap();
+        write(&tree.join("directory"), format!("{name}/inside"), "x");
+        write(&tree, "zzz", "x");
+        let skipped = snapshot(&workspace).unwrap().skipped;
+        let copy = fixture.carried_over(&workspace);
+        assert!(copy.tree().join("zzz").exists());
+        let places = [name.to_owned(), format!("file/{name}"), format!("directory/{name}/inside")];
+        let lost = places.iter().filter(|place| copy.tree().join(place).symlink_metadata().is_err());
+        assert_eq!(lost.count(), skipped.count, "{name:?}: {skipped:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_needs_nothing_but_the_remote() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    let tree = workspace.tree();
+    write(&tree, "README.md", "first\n");
+    git(&tree, &["commit", "-qam", "a commit that dies with this machine"]);
+    checkpoint(&workspace);
+    write(&tree, "README.md", "second\n");
+    let patch = checkpoint(&workspace);
+    workspace.remove().unwrap();
+    fs::remove_dir_all(fixture.dir.path().join("data")).unwrap();
+    let copy = fixture.workspace();
+    restore_patch(&copy, &patch).unwrap();
+    assert_eq!(fs::read_to_string(copy.tree().join("README.md")).unwrap(), "second\n");
 }
 
 #[test]
@@ -150,6 +274,22 @@ fn bombs_are_refused() {
         b"diff --git a/x b/x\nnew file mode 100644\nindex 0..1\nGIT binary patch\nliteral 1073741824\nzc\n\n";
     let error = refused(&fixture, &gzip(binary), SOME_TREE, limits);
     assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn patches_that_repeat_what_is_there_are_counted_by_what_they_make() {
+    let noise: Vec<u8> = (0..40_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let fixture = Fixture::with(|source| write(source, "noise", &noise));
+    let workspace = fixture.workspace();
+    write(&workspace.tree(), "noise", noise.repeat(100));
+    let patch = checkpoint(&workspace);
+    assert!(patch.unpacked_bytes < 400_000, "{}: no delta", patch.unpacked_bytes);
+    let limits = PatchLimits { unpacked_bytes: 1 << 20, ..PatchLimits::default() };
+    let error = refused(&fixture, &patch.gzip, &patch.tree_id, limits);
+    assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+    let error = make_patch(&workspace, &patch.tree_id, limits).unwrap_err();
+    assert!(matches!(error, PatchError::TooLarge { .. }), "{error}");
+    restore_patch(&fixture.workspace(), &patch).unwrap();
 }
 
 #[test]

@@ -167,11 +167,27 @@ fn what_is_no_file_is_left_out() {
     fs::remove_file(tree.join("README.md")).unwrap();
     nix::unistd::mkfifo(&tree.join("README.md"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     write(&tree, "file", "x");
+    let has_device = make_device(&tree.join("device"));
+    let named = snapshot(&workspace).unwrap().skipped.first.join("\n");
     let listed = stored(&workspace);
     assert!(listed.contains(&"file".to_owned()));
-    for name in ["pipe", "socket", "README.md"] {
+    for name in ["pipe", "socket", "README.md", "device"] {
         assert!(!listed.contains(&name.to_owned()), "{name}");
+        assert!(named.contains(&format!("{name}: neither")) || name == "device" && !has_device, "{named}");
     }
+}
+
+/// Makes a device that never stops giving zeros, which takes root's rights, or else the one that any user of Linux 5.8 and
+/// newer may make.
+fn make_device(path: &Path) -> bool {
+    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+    let made = [makedev(1, 5), makedev(0, 0)]
+        .into_iter()
+        .any(|device| mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, device).is_ok());
+    if !made {
+        println!("not tried: this user may make no device here");
+    }
+    made
 }
 
 #[test]

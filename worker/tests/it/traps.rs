@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use makima_worker::git::Cancel;
 use makima_worker::workspace::{
-    Author, Workspace, agent_refs, commit_result, make_bundle, make_patch, push, snapshot,
+    Author, SnapshotError, Workspace, agent_refs, commit_result, make_bundle, make_patch, push, snapshot,
 };
 
 use crate::fixture::{Fixture, checkpoint, git, restore_bundle, restore_patch, write};
@@ -133,6 +133,73 @@ fn configuration_written_into_the_workers_git_directory_does_not_run() {
     fs::write(host.join("config"), trap.hostile_config(&host.join("hooks"))).unwrap();
     write(&trap.workspace.tree(), ".gitattributes", "* filter=evil diff=evil\n");
     trap.whole_life();
+}
+
+/// Ways to have git read a configuration that lies elsewhere.
+fn lead_to(config: &str, hostile: &Path, git_dir: &Path) {
+    let original = fs::read_to_string(git_dir.join("config")).unwrap();
+    let elsewhere = hostile.join("config");
+    fs::create_dir_all(hostile).unwrap();
+    fs::write(&elsewhere, config).unwrap();
+    fs::write(git_dir.join("config.worktree"), config).unwrap();
+    let section = |name: &str| format!("{original}[{name}]\n\tpath = {}\n", elsewhere.display());
+    let content = match hostile.file_name().unwrap().to_str().unwrap() {
+        "include" => section("include"),
+        "includeIf" => section("includeIf \"gitdir:/\""),
+        "worktree" => format!("{original}[extensions]\n\tworktreeConfig = true\n"),
+        _ => {
+            for name in ["objects", "refs", "packed-refs"] {
+                let _ = symlink(git_dir.join(name), hostile.join(name));
+            }
+            fs::write(git_dir.join("commondir"), hostile.display().to_string()).unwrap();
+            original
+        }
+    };
+    fs::write(git_dir.join("config"), content).unwrap();
+}
+
+#[test]
+fn configuration_that_lies_elsewhere_does_not_run() {
+    for way in ["include", "includeIf", "worktree", "commondir"] {
+        for of_worker in [false, true] {
+            let trap = Trap::new();
+            let tree = trap.workspace.tree();
+            assert!(agent_refs(&trap.workspace).is_some());
+            let hostile = trap.fixture.dir.path().join(way);
+            let config = trap.hostile_config(&hostile.join("hooks"));
+            let git_dir = if of_worker { trap.workspace.host_git() } else { tree.join(".git") };
+            lead_to(&config, &hostile, &git_dir);
+            write(&tree, ".gitattributes", "* filter=evil diff=evil\n");
+            // The trap works on git itself.
+            let mut status = std::process::Command::new("git");
+            status.arg("--git-dir").arg(&git_dir).arg("--work-tree").arg(&tree).arg("status");
+            status.current_dir(&tree).output().unwrap();
+            assert!(trap.marker.exists(), "{way}");
+            fs::remove_file(&trap.marker).unwrap();
+            trap.whole_life();
+        }
+    }
+}
+
+#[test]
+fn work_tree_replaced_by_a_link_is_not_followed() {
+    let trap = Trap::new();
+    let workspace = &trap.workspace;
+    let taken = snapshot(workspace).unwrap();
+    let (tree, elsewhere) = (workspace.tree(), trap.fixture.dir.path().join("elsewhere"));
+    fs::rename(&tree, &elsewhere).unwrap();
+    fs::write(elsewhere.join(".git/config"), trap.hostile_config(&elsewhere.join(".git/hooks"))).unwrap();
+    write(&elsewhere, ".gitattributes", "* filter=evil diff=evil\n");
+    symlink(&elsewhere, &tree).unwrap();
+    assert!(matches!(snapshot(workspace), Err(SnapshotError::TreeGone(_))));
+    assert_eq!(agent_refs(workspace), None);
+    assert!(commit_result(workspace, &taken.tree_id, "m", Author::default()).is_err());
+    // What was saved before is still good.
+    let patch = make_patch(workspace, &taken.tree_id, Default::default()).unwrap();
+    restore_patch(&trap.fixture.workspace(), &patch).unwrap();
+    workspace.clone().remove().unwrap();
+    assert!(!tree.exists() && elsewhere.join("README.md").exists());
+    assert!(!trap.marker.exists(), "{}", fs::read_to_string(&trap.marker).unwrap());
 }
 
 #[test]

@@ -121,12 +121,15 @@ fn number(mut next: impl FnMut() -> Result<u8, &'static str>) -> Result<usize, &
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use std::io::Write;
 
     use flate2::Compression;
     use flate2::write::ZlibEncoder;
 
     use super::*;
+    use crate::fuzzing::{DEFAULT_CASES, fuzz};
 
     fn zlib(content: &[u8]) -> Vec<u8> {
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
@@ -187,5 +190,23 @@ mod tests {
         for cut in 0..good.len() {
             assert!(scan(&good[..cut]).is_err(), "{cut}");
         }
+    }
+
+    #[test]
+    fn no_pack_that_passes_unfolds_to_more_than_a_worker_reads() {
+        const WORDS: &[&str] = &["PACK\0\0\0\u{2}", "x", "\u{3}", "\0"];
+        fuzz("pack_scan", DEFAULT_CASES, WORDS, |bytes| {
+            let mut left = MAX_UNPACKED_BYTES;
+            if scan(bytes).is_ok() {
+                let body = &bytes[PACK_HEADER_BYTES..bytes.len() - TRAILER_BYTES];
+                let mut reader = PackReader { rest: body, left };
+                while !reader.rest.is_empty() {
+                    reader.object().unwrap();
+                    prop_assert!(reader.left <= left);
+                    left = reader.left;
+                }
+            }
+            Ok(())
+        });
     }
 }

@@ -11,7 +11,7 @@ use git2::{ErrorCode, Index, IndexEntry, ObjectType, Odb, Oid, Repository};
 
 use super::super::tree_reader::{Found, TreeReader, size_of};
 use super::stat_data::{entry_of, is_settled};
-use super::{Skipped, SnapshotError};
+use super::{Skipped, SnapshotError, link_names};
 
 /// Files beyond this size are left out.
 const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -47,6 +47,9 @@ impl<'a> Store<'a> {
         // Before the look: what changes from here on must show in the stat data.
         let looked = SystemTime::now();
         match self.reader.find(path) {
+            Found::File(..) | Found::Link(..) if link_names::is_in_git_dir(path) => {
+                skipped.add(path, "git takes nothing of this name");
+            }
             Found::File(_, stat) if size_of(&stat) > MAX_FILE_BYTES => {
                 skipped.add(path, format_args!("larger than {MAX_FILE_BYTES} bytes"));
             }
@@ -55,7 +58,9 @@ impl<'a> Store<'a> {
                 Err(error) => skipped.add(path, error),
             },
             // git takes no checkpoint back that has such a link.
-            Found::Link(..) if is_git_modules(path) => skipped.add(path, "a link of this name is dangerous"),
+            Found::Link(..) if link_names::is_refused(path) => {
+                skipped.add(path, "a link of this name is dangerous")
+            }
             Found::Link(target, stat) => {
                 let id = self.objects.write(ObjectType::Blob, target.as_bytes())?;
                 enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?;
@@ -90,11 +95,6 @@ impl<'a> Store<'a> {
             Err(error) => Ok(Err(error)),
         }
     }
-}
-
-fn is_git_modules(path: &[u8]) -> bool {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    name.eq_ignore_ascii_case(b".gitmodules")
 }
 
 /// Removes `path` from the index if it is there.
