@@ -254,7 +254,8 @@ impl Workspace {
     /// `.gitignore` at the root of the tree.
     #[must_use]
     pub fn keeping(self, globs: &[String]) -> Self {
-        Self { keep_ignored: globs.into(), last_look: Arc::default(), ..self }
+        let (agent_index_seen, last_look) = (Arc::default(), Arc::default());
+        Self { keep_ignored: globs.into(), agent_index_seen, last_look, ..self }
     }
 
     /// Removes the workspace with all that is in it. The agent must have ended.

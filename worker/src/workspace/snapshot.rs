@@ -17,6 +17,10 @@ mod stat_data;
 mod store;
 mod sweep;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use git2::{Index, Repository};
 
 use super::Workspace;
@@ -93,7 +97,8 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
     let index_file = workspace.host_git().join("index");
     let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
     let agent_index = stamp(&mut reader);
-    let last = workspace.last_look.take().filter(|_| workspace.agent_index_seen.is(agent_index));
+    let names_nothing_new = workspace.agent_index_seen.is(agent_index, &mut reader);
+    let last = workspace.last_look.take().filter(|_| names_nothing_new);
     let look =
         last.as_ref().map_or(Look::Other, |last| last.compare(&workspace.tree(), &mut reader, written));
 
@@ -102,6 +107,7 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
         (Some(last), Look::Files(files)) => {
             let mut taking = Taking::begin(workspace, reader)?;
             let snapshot = taking.finish(workspace, &files)?;
+            workspace.agent_index_seen.keep(&files, &taking.index);
             let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
             let seen = last.with(&files, &taking.index, written, &snapshot);
             (snapshot, seen)
@@ -111,11 +117,15 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
             let mut known = Known::of(&taking.index);
             let (reader, skipped) = (&mut taking.reader, &mut taking.skipped);
             let (mut changes, places) = scan(reader, &mut known, &workspace.keep_ignored, written, skipped);
-            if !changes.is_empty() || !workspace.agent_index_seen.is(agent_index) {
+            if !names_nothing_new {
                 changes.extend(added_by_agent(workspace, reader, &known, &changes));
-                workspace.agent_index_seen.set(agent_index.filter(|_| changes.is_empty()));
             }
             let snapshot = taking.finish(workspace, &changes)?;
+            if names_nothing_new {
+                workspace.agent_index_seen.keep(&changes, &taking.index);
+            } else {
+                workspace.agent_index_seen.set(agent_index, &changes, &taking.index);
+            }
             let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
             let seen = Seen::of(&taking.index, written, places, &snapshot);
             (snapshot, seen)
@@ -183,6 +193,10 @@ fn added_by_agent(
         .collect();
     added.sort_unstable();
     added
+}
+
+fn path_of(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
 }
 
 /// Applies `changes` to the index and returns how many bytes were stored for that.
