@@ -36,6 +36,7 @@ pub(crate) struct Stack {
     /// Its end tells the stack that the demo is gone, however it went.
     _stdin: Option<ChildStdin>,
     client_file: PathBuf,
+    lost_disk: PathBuf,
 }
 
 impl Stack {
@@ -62,7 +63,13 @@ impl Stack {
         let pid =
             child.id().and_then(|pid| i32::try_from(pid).ok()).context("makima up has ended at once")?;
         let _stdin = child.stdin.take();
-        Ok(Self { child, pid, _stdin, client_file: directories::client_file(&stage.data()) })
+        let client_file = directories::client_file(&stage.data());
+        Ok(Self { child, pid, _stdin, client_file, lost_disk: stage.path().join("lost") })
+    }
+
+    /// Where the workspace of a machine goes that is lost.
+    pub(crate) fn lost_disk(&self) -> &Path {
+        &self.lost_disk
     }
 
     /// Waits until the API answers and all workers are there.
