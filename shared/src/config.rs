@@ -193,6 +193,12 @@ pub struct LogConfig {
 }
 
 impl Config {
+    /// Returns the unix sockets of PostgreSQL and Redis, where the URLs name some.
+    #[must_use]
+    pub fn server_sockets(&self) -> Vec<PathBuf> {
+        sandbox::server_sockets(&self.database.url, &self.redis.url)
+    }
+
     /// Reads all settings.
     ///
     /// # Errors

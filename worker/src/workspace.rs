@@ -290,6 +290,11 @@ impl Workspace {
         self.root.join("tmp")
     }
 
+    /// Returns the objects that both git directories borrow. Not read from the tree, where the agent could name others.
+    pub fn borrowed_objects(&self) -> PathBuf {
+        objects_dir(&self.copy.git_dir)
+    }
+
     /// Returns the git directory of the worker.
     pub fn host_git(&self) -> PathBuf {
         self.root.join("host.git")

@@ -91,6 +91,17 @@ fn proxy_url(address: &str) -> Option<String> {
     (is_known && url.host_str().is_some_and(|host| !host.is_empty())).then_some(text)
 }
 
+/// Returns the unix sockets that two URLs name, of a PostgreSQL and of a Redis.
+pub(super) fn server_sockets(database: &str, redis: &str) -> Vec<PathBuf> {
+    let database = url::Url::parse(database).ok().and_then(|url| {
+        let host = url.query_pairs().find(|(name, value)| name == "host" && value.starts_with('/'))?.1;
+        let file = format!(".s.PGSQL.{}", url.port().unwrap_or(5432));
+        Some(PathBuf::from(host.into_owned()).join(file))
+    });
+    let redis = url::Url::parse(redis).ok().filter(|url| matches!(url.scheme(), "redis+unix" | "unix"));
+    database.into_iter().chain(redis.map(|url| PathBuf::from(url.path()))).collect()
+}
+
 /// Leaves out the proxy's URL, which may hold a password.
 impl fmt::Debug for NetworkMode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,6 +116,14 @@ impl fmt::Debug for NetworkMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_are_found_in_urls() {
+        let database = "postgres://makima:secret@localhost:5433/makima?sslmode=disable&host=%2Fsrv%2Frun";
+        let found = server_sockets(database, "redis+unix:///srv/run/redis.sock?pass=secret");
+        assert_eq!(found, ["/srv/run/.s.PGSQL.5433", "/srv/run/redis.sock"].map(PathBuf::from));
+        assert!(server_sockets("postgres://db/makima", "redis://cache/").is_empty());
+    }
 
     #[test]
     fn a_proxy_is_an_address_or_a_url_and_is_not_shown() {

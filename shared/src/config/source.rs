@@ -174,7 +174,11 @@ impl Reader<'_> {
         let (value, origin) = self.source.given(key).unwrap_or((setting.default, "the defaults".to_owned()));
         parse(setting, value.trim()).unwrap_or_else(|| {
             // A URL may carry a password, so its text is not repeated.
-            let shown = if key.ends_with(".url") || key == "worker.network" { "".into() } else { format!(" = {value:?}") };
+            let shown = if key.ends_with(".url") || key == "worker.network" {
+                "".into()
+            } else {
+                format!(" = {value:?}")
+            };
             let what = format!("{key}{shown} (from {origin})");
             self.problems.push(Problem { what, expected: setting.expects.to_owned() });
             fallback

@@ -47,6 +47,7 @@ impl Stage {
             env: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             cwd: self.directory.join("tree"),
             stdin_file: self.directory.join("plan.txt"),
+            confined: self.confined.clone(),
         }
     }
 
