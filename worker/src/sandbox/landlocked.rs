@@ -38,6 +38,10 @@ pub(crate) enum LandlockError {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Ruleset(#[from] landlock::RulesetError),
+    /// What makes root more than a user could not be given up.
+    #[cfg(target_os = "linux")]
+    #[error("the capabilities cannot be dropped: {0}")]
+    Capabilities(#[from] caps::errors::CapsError),
     /// The kernel does not know Landlock, or it is off.
     #[error("this kernel does not enforce Landlock")]
     NotEnforced,
@@ -87,7 +91,10 @@ impl Rules {
             .add_rules(path_beneath_rules(&self.readable, readable))?
             .add_rules(path_beneath_rules(&self.writable, AccessFs::from_all(NEWEST)))?
             .restrict_self()?;
-        if status.ruleset == RulesetStatus::NotEnforced { Err(LandlockError::NotEnforced) } else { Ok(()) }
+        if status.ruleset == RulesetStatus::NotEnforced {
+            return Err(LandlockError::NotEnforced);
+        }
+        drop_capabilities()
     }
 
     /// Fails: there is no Landlock.
@@ -95,6 +102,17 @@ impl Rules {
     pub(crate) fn apply(&self) -> Result<(), LandlockError> {
         Err(LandlockError::NotEnforced)
     }
+}
+
+/// Gives up what makes root more than a user: with it, the environments of all processes could be read. It does not come
+/// back with an `exec`, since the rules forbid to gain privileges.
+#[cfg(target_os = "linux")]
+fn drop_capabilities() -> Result<(), LandlockError> {
+    use caps::CapSet;
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set)?;
+    }
+    Ok(())
 }
 
 /// Lists what is in a directory but for what is unwanted.

@@ -138,7 +138,7 @@ impl Machine {
     fn covers(&self, path: &Path) -> bool {
         path.ancestors().any(|place| {
             self.readable.get(place).is_some_and(|real| real == place)
-                || (place != path && self.links.iter().any(|(link, _)| link == place))
+                || self.links.iter().any(|(link, _)| link == place)
         })
     }
 
