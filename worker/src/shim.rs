@@ -126,9 +126,10 @@ fn supervise(args: &ShimArgs) -> Result<ShimStatus, SetupError> {
     if args.lease_until_ms <= boottime_ms() {
         return Ok(ShimStatus::overdue());
     }
+    let in_namespaces = !args.confinement.launcher.is_empty();
     let (agent, handover) = second_stage::start(args, environment).map_err(SetupError::Spawn)?;
     reaper.start(agent);
-    let mut status = supervise::Supervisor::new(agent, events, args.lease_until_ms).run();
+    let mut status = supervise::Supervisor::new(agent, events, args.lease_until_ms, in_namespaces).run();
     if let Outcome::Exited { .. } = status.outcome
         && let Some(error) = handover.failure()
     {
