@@ -4,7 +4,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use makima_shared::config::{AgentLimits, NetworkMode, SandboxConfig};
 use makima_worker::process::{AgentEnd, Signal, own_executable};
@@ -97,6 +97,28 @@ pub(crate) fn self_test_here(place: &Path) -> ExitCode {
         println!("{}", report.level);
     }
     ExitCode::SUCCESS
+}
+
+/// Prints how long it takes until an agent runs, and until nothing of it is left, at each level: medians of 101.
+pub(crate) fn print_start_times() {
+    for level in [vec![Level::None], levels()].concat() {
+        let name = level.name();
+        let stage = Stage::new("").confine(level, &SandboxConfig::default());
+        let mut times: Vec<(Duration, Duration)> = (0..101)
+            .map(|_| {
+                let begun = SystemTime::now();
+                let (_, said) = stage.perform(&stage.shell("exec date +%s%N"));
+                let all = begun.elapsed().unwrap();
+                let runs = UNIX_EPOCH + Duration::from_nanos(said.trim().parse().unwrap());
+                (runs.duration_since(begun).unwrap(), all)
+            })
+            .collect();
+        let mut median = |by: fn(&(Duration, Duration)) -> Duration| {
+            times.sort_by_key(by);
+            by(&times[50]).as_secs_f64() * 1e3
+        };
+        println!("{name}: {:.1} ms until it runs, {:.1} ms in all", median(|it| it.0), median(|it| it.1));
+    }
 }
 
 fn ordinary_users_agents_are_held_too() {
