@@ -62,7 +62,8 @@ pub(super) async fn run(args: SandboxCheckArgs) -> anyhow::Result<ExitCode> {
 fn print(chosen: &Result<Chosen, NoSandbox>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match chosen {
-        Ok(Chosen { sandbox, report }) => {
+        Ok(Chosen { sandbox, report, passed_over }) => {
+            passed_over.iter().try_for_each(|why| writeln!(out, "{why}"))?;
             writeln!(out, "agents are confined by: {}", report.level)?;
             for finding in &report.findings {
                 let held = if finding.holds { "holds" } else { "DOES NOT HOLD" };
@@ -80,7 +81,8 @@ fn print(chosen: &Result<Chosen, NoSandbox>) -> anyhow::Result<()> {
 
 fn print_json(chosen: &Result<Chosen, NoSandbox>) -> anyhow::Result<()> {
     let value = match chosen {
-        Ok(Chosen { sandbox, report }) => serde_json::json!({
+        Ok(Chosen { sandbox, report, passed_over }) => serde_json::json!({
+            "passedOver": passed_over,
             "sandbox": report.level, "findings": report.findings,
             "network": format!("{:?}", sandbox.network()), "limits": sandbox.limits_in_words(),
         }),

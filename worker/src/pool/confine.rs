@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use makima_shared::store::answered;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::Life;
+use super::{Life, RETRY_DELAY};
 use crate::sandbox::{self, Chosen, Level};
 
 /// How long it is until the sandbox is tried again.
@@ -33,7 +34,8 @@ pub(super) async fn is_ready(life: &Arc<Life>) -> bool {
             match answered(context.store.worker_quarantine_itself(life.id, QUARANTINE, &reason)).await {
                 Ok(quarantine) => drop(life.lease.quarantine.send_replace(quarantine)),
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "cannot say why no tasks are taken")
+                    warn!(error = &error as &dyn std::error::Error, "cannot say why no tasks are taken");
+                    sleep(RETRY_DELAY).await; // why: back-off before the next try
                 }
             }
             false
@@ -43,6 +45,9 @@ pub(super) async fn is_ready(life: &Arc<Life>) -> bool {
 
 fn tell(chosen: &Chosen) {
     let (sandbox, report) = (&chosen.sandbox, &chosen.report);
+    for why in &chosen.passed_over {
+        warn!(sandbox = report.level, "{why}");
+    }
     if *sandbox.level() == Level::None {
         warn!("agents run without a sandbox, as this worker's user");
         return;

@@ -8,13 +8,15 @@ use super::self_test::{self, Report};
 use super::{Bubblewrap, Level, Sandbox};
 use crate::private_dir::create_private;
 
-/// A sandbox that holds, and what was seen of it; no report where there is nothing to hold.
+/// A sandbox that holds, and what was seen of it: nothing, where it is none.
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The sandbox.
     pub sandbox: Sandbox,
     /// What the self-test saw.
     pub report: Report,
+    /// Better ones that were tried, and why they were not taken.
+    pub passed_over: Vec<String>,
 }
 
 /// No sandbox that the settings allow holds.
@@ -37,12 +39,16 @@ pub async fn choose(
     let mut tried = Vec::new();
     for level in levels(config.sandbox.mode, &mut tried) {
         let sandbox = Sandbox::new(level, &config.sandbox, &config.agent_env, &config.data_dir, executable);
+        if *sandbox.level() == Level::None {
+            let report = Report { level: sandbox.level().name(), findings: Vec::new() };
+            return Ok(Chosen { sandbox, report, passed_over: tried });
+        }
         match test(&sandbox, &config.data_dir, executable, sockets).await {
             Ok(report) => {
                 let failures: Vec<_> =
                     report.failures().map(|it| format!("{}: {}", it.check, it.detail)).collect();
                 if failures.is_empty() {
-                    return Ok(Chosen { sandbox, report });
+                    return Ok(Chosen { sandbox, report, passed_over: tried });
                 }
                 tried.push(format!("{} does not hold: {}", report.level, failures.join(", ")));
             }

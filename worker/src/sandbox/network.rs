@@ -14,3 +14,17 @@ pub(crate) fn proxy_variables(network: &NetworkMode) -> impl Iterator<Item = (St
     };
     url.into_iter().flat_map(|url| VARIABLES.map(|name| (name.to_owned(), url.clone())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_named_in_every_way_that_programs_look_for_it_and_nothing_without_one() {
+        let url = "http://proxy:3128".to_owned();
+        let named: Vec<_> = proxy_variables(&NetworkMode::Proxy(url.clone())).collect();
+        assert_eq!(named.len(), VARIABLES.len());
+        assert!(named.contains(&("https_proxy".to_owned(), url)));
+        assert_eq!(proxy_variables(&NetworkMode::On).chain(proxy_variables(&NetworkMode::Off)).count(), 0);
+    }
+}
