@@ -4,6 +4,7 @@
 //! came from, and what would be right. A key `a.b` is the environment variable `MAKIMA_A_B` and the entry `b` of the
 //! table `[a]` in the file; `DATABASE_URL` and `REDIS_URL` are read too.
 
+mod sandbox;
 mod settings;
 mod source;
 
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use sandbox::{AgentLimits, NetworkMode, SandboxConfig, SandboxMode};
 pub use settings::{SETTINGS, Setting};
 pub use source::{ConfigError, ConfigSource, Problem};
 
@@ -136,6 +138,8 @@ pub struct WorkerConfig {
     pub keep_patches: Duration,
     /// Variables of the worker's environment that agents get.
     pub agent_env: Vec<String>,
+    /// What confines agents.
+    pub sandbox: SandboxConfig,
     /// Paths of this machine as repositories.
     pub allow_local_repositories: bool,
     /// How much the copies of repositories may take, in bytes.
@@ -189,6 +193,12 @@ pub struct LogConfig {
 }
 
 impl Config {
+    /// Returns the unix sockets of PostgreSQL and Redis, where the URLs name some.
+    #[must_use]
+    pub fn server_sockets(&self) -> Vec<PathBuf> {
+        sandbox::server_sockets(&self.database.url, &self.redis.url)
+    }
+
     /// Reads all settings.
     ///
     /// # Errors
@@ -233,6 +243,7 @@ impl Config {
                 keep_patches: days(read.number("checkpoint.keep_days")),
                 labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
+                sandbox: sandbox(&mut read),
                 allow_local_repositories,
                 max_cache_bytes: read.number("repositories.max_cache_bytes"),
                 repository_depth: read.number("repositories.depth"),
@@ -270,6 +281,20 @@ impl Config {
             "an https:// or http:// URL",
         );
         read.finish(config)
+    }
+}
+
+fn sandbox(read: &mut source::Reader<'_>) -> SandboxConfig {
+    SandboxConfig {
+        mode: read.parsed("worker.sandbox"),
+        network: read.parsed("worker.network"),
+        read_paths: read.paths("worker.sandbox_read_paths"),
+        write_paths: read.paths("worker.sandbox_write_paths"),
+        limits: AgentLimits {
+            max_memory_bytes: read.number("worker.max_memory_bytes"),
+            max_processes: read.number("worker.max_processes"),
+            max_cpus: read.number("worker.max_cpus"),
+        },
     }
 }
 

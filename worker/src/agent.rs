@@ -13,6 +13,7 @@ use makima_shared::domain::{Agent, ClaimedTask};
 
 use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::{AgentCommand, Signal};
+use crate::sandbox::Confined;
 use crate::workspace::Workspace;
 
 /// Names the workspace to the agent, and the agent's processes to a worker that clears up.
@@ -49,7 +50,14 @@ pub(crate) fn prepare(
         env.insert(SOCKET_VARIABLE.to_owned(), desk.socket().display().to_string());
         env.insert(TOKEN_VARIABLE.to_owned(), desk.token().to_owned());
     }
-    Ok(AgentCommand { shim: executable.to_owned(), argv, env, cwd: workspace.tree(), stdin_file: plan_file })
+    Ok(AgentCommand {
+        shim: executable.to_owned(),
+        argv,
+        env,
+        cwd: workspace.tree(),
+        stdin_file: plan_file,
+        confined: Confined::default(),
+    })
 }
 
 /// Lets the agent find this program by its name, behind all others, so that it can ask for checkpoints.

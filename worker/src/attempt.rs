@@ -34,6 +34,8 @@ use prepare::Prepared;
 use crate::Context;
 use crate::pool::Life;
 use crate::process::AgentEnd;
+use crate::sandbox;
+use crate::shim::NO_SANDBOX;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -158,6 +160,11 @@ impl Attempt<'_> {
 pub trait Runner: Send + Sync {
     /// Carries one attempt out.
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Pin<Box<dyn Future<Output = End> + Send + 'a>>;
+
+    /// Tells whether it starts agents, for which the worker needs a sandbox.
+    fn runs_agents(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the agent that each task asks for, in a workspace.
@@ -224,7 +231,7 @@ fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
         AgentEnd::NotStarted { error } => Err(Failure::of_worker(
             attempt.life.id,
             AttemptOutcome::PreparationFailed,
-            AgentEnd::NOT_STARTABLE,
+            if error.starts_with(NO_SANDBOX) { sandbox::UNAVAILABLE } else { AgentEnd::NOT_STARTABLE },
             format!("the agent could not be started: {error}"),
         )),
         AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),

@@ -32,6 +32,7 @@ pub mod process;
 mod ready;
 pub mod repository;
 mod roster;
+pub mod sandbox;
 pub mod shim;
 mod work_dir;
 pub mod workspace;
@@ -72,6 +73,8 @@ struct Context {
     repositories: Arc<repository::RepositoryCache>,
     github: github::GitHub,
     runner: Box<dyn Runner>,
+    /// What holds agents, once it was seen to.
+    sandbox: tokio::sync::OnceCell<sandbox::Sandbox>,
 }
 
 /// Runs a worker until the token is cancelled, then drains: checkpoints its tasks and hands them back.
@@ -95,7 +98,16 @@ pub async fn run(
             .with_depth(config.worker.repository_depth),
     );
     let github = github::GitHub::of_environment(&config.worker.github_api_url);
-    let context = Arc::new(Context { config, executable, store, queue, repositories, github, runner });
+    let context = Arc::new(Context {
+        config,
+        executable,
+        store,
+        queue,
+        repositories,
+        github,
+        runner,
+        sandbox: tokio::sync::OnceCell::new(),
+    });
     while !shutdown.is_cancelled() {
         // Boxed, because it holds every part of a life.
         Box::pin(pool::live(&context, &shutdown)).await?;

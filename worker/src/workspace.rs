@@ -25,7 +25,7 @@
 //! restores files byte for byte (its `info/attributes` outrank those of the tree), so that a checkpoint brings back what the
 //! agent wrote; only [`commit_result`] converts what changed, as `git add` would.
 //!
-//! Left out: isolation of agents that run under the worker's own user and write outside their directory.
+//! Left out: keeping agents from writing outside their directory, which is the sandbox's ([`crate::sandbox`]).
 
 mod agent_commits;
 mod agent_locks;
@@ -289,6 +289,11 @@ impl Workspace {
     /// Returns the agent's directory for temporary files.
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// Returns the objects that both git directories borrow. Not read from the tree, where the agent could name others.
+    pub fn borrowed_objects(&self) -> PathBuf {
+        objects_dir(&self.copy.git_dir)
     }
 
     /// Returns the git directory of the worker.

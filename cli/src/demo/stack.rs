@@ -41,7 +41,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Starts it. What the person has configured for makima plays no part, except for servers that stand elsewhere.
-    pub(crate) fn start(stage: &Stage) -> anyhow::Result<Self> {
+    pub(crate) fn start(stage: &Stage, sandbox: &str) -> anyhow::Result<Self> {
         let log = File::create(stage.log())?;
         let mut command = std::process::Command::new(shim::own_executable()?);
         command
@@ -51,6 +51,9 @@ impl Stack {
             .arg(stage.data())
             .args(["--listen", "127.0.0.1:0"]);
         command.args(["--workers", &WORKERS.to_string(), "--slots", "1", "--exit-with-parent"]);
+        command.arg("--set").arg(format!("worker.sandbox={sandbox}"));
+        // The agent that joins the branches fetches one of them by itself.
+        command.arg("--set").arg(format!("worker.sandbox_read_paths={}", stage.origin().display()));
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MAKIMA_"))
         {

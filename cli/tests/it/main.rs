@@ -18,6 +18,7 @@ mod quarantine;
 mod redis_wiped;
 mod remote_away;
 mod repository;
+mod sandbox;
 mod saturated;
 mod schedules;
 mod silent_worker;

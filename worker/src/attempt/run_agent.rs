@@ -1,5 +1,6 @@
 //! The agent runs: its output goes to the store, its work is saved by and by, and it ends in time.
 
+use std::io;
 use std::time::Duration;
 
 use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
@@ -11,11 +12,13 @@ use tracing::{info, warn};
 
 use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record, save};
+use crate::Context;
 use crate::agent;
 use crate::checkpoint::{Checkpointer, Taken};
 use crate::checkpoint_request::Desk;
 use crate::output::{Batch, PumpReport, pump};
-use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
+use crate::process::{AgentCommand, AgentEnd, AgentProcess, KillReason, Signal};
+use crate::sandbox::{self, Places, proxy_variables};
 
 /// How many batches of output wait for the store before the agent is held back.
 const OUTPUT_BATCHES: usize = 16;
@@ -128,11 +131,32 @@ async fn start(attempt: &Attempt<'_>, prepared: &Prepared, desk: Option<&Desk>) 
         &context.config.worker.agent_env,
     )
     .map_err(|error| failed(error.to_string()))?;
+    let command = confine(context, prepared, desk, command).map_err(|error| {
+        here(sandbox::UNAVAILABLE, format!("the sandbox could not be made: {error}"), attempt)
+    })?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
     accepted(attempt.transition(Transition::started(task.epoch)).await)?;
     metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
     let lease = &attempt.life.lease;
     AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
+}
+
+/// Puts the agent into the worker's sandbox, with its own places in it.
+fn confine(
+    context: &Context,
+    prepared: &Prepared,
+    desk: Option<&Desk>,
+    mut command: AgentCommand,
+) -> io::Result<AgentCommand> {
+    let sandbox = context.sandbox.get().ok_or_else(|| io::Error::other("none has been chosen"))?;
+    let workspace = &prepared.workspace;
+    let mut readable = vec![workspace.borrowed_objects(), command.stdin_file.clone()];
+    readable.extend(desk.map(|desk| desk.socket().to_owned()));
+    let writable = vec![workspace.tree(), workspace.home(), workspace.tmp()];
+    command.confined = sandbox.confine(&Places { writable, readable })?;
+    command.env.extend(proxy_variables(sandbox.network()));
+    command.env.insert("MAKIMA_SANDBOX".to_owned(), sandbox.level().name().to_owned());
+    Ok(command)
 }
 
 /// Waits for the agent's end, and stops the agent when there is cause. A checkpoint's verdict may be one.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::claims::Claims;
-use super::{Life, RETRY_DELAY, quarantine, room};
+use super::{Life, RETRY_DELAY, confine, quarantine, room};
 use crate::attempt;
 
 /// Claims until the token is cancelled. A claim that is under way is brought to its end first.
@@ -28,7 +28,7 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => return,
             () = quarantine::wait(life) => {}
         };
-        if !room::is_enough(life).await {
+        if !confine::is_ready(life).await || !room::is_enough(life).await {
             continue;
         }
         let mut claims = life.claims.lock().await;
