@@ -25,7 +25,7 @@ mod task;
 mod transition;
 mod worker;
 
-pub use agent::Agent;
+pub use agent::{Agent, AgentClient};
 pub use bulk::BulkSubmission;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{

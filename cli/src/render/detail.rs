@@ -103,7 +103,14 @@ fn start(task: &Task) -> Option<String> {
 pub(super) fn agent(agent: &Agent) -> String {
     match agent {
         Agent::Command { argv } => one_line(&argv.join(" ")),
+        Agent::Claude { model, args } => client("claude", model.as_deref(), args),
+        Agent::Codex { model, args } => client("codex", model.as_deref(), args),
     }
+}
+
+fn client(name: &str, model: Option<&str>, args: &[String]) -> String {
+    let model = model.map(|model| format!(" ({model})")).unwrap_or_default();
+    one_line(&format!("{name}{model} {}", args.join(" "))).trim_end().to_owned()
 }
 
 fn result(fields: &mut Fields, task: &Task, checkpoint: Option<&Checkpoint>, now: DateTime<Utc>) {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission,
+    Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission, sorted_labels,
 };
 pub use field::TaskField;
 
@@ -173,10 +173,11 @@ impl CheckedChanges {
         set(TaskField::Description, &mut task.description, given.description.as_ref(), &mut fields);
         set(TaskField::BaseBranch, &mut task.base_branch, given.base_branch.as_ref(), &mut fields);
         set(TaskField::TargetBranch, &mut task.target_branch, given.target_branch.as_ref(), &mut fields);
+        let before = task.agent.clone();
         set(TaskField::Agent, &mut task.agent, given.agent.as_ref(), &mut fields);
+        self.write_labels(&before, task, &mut fields);
         set(TaskField::Priority, &mut task.priority, given.priority.as_ref(), &mut fields);
         set(TaskField::ContractId, &mut task.contract_id, given.contract_id.as_ref(), &mut fields);
-        set(TaskField::Labels, &mut task.labels, given.labels.as_ref(), &mut fields);
         set(TaskField::MaxRetries, &mut task.max_retries, given.max_retries.as_ref(), &mut fields);
         set(TaskField::TimeoutSecs, &mut task.timeout_secs, given.timeout_secs.as_ref(), &mut fields);
         let interval = given.checkpoint_interval_secs.as_ref();
@@ -186,6 +187,21 @@ impl CheckedChanges {
         let action = given.completion_action.as_ref();
         set(TaskField::CompletionAction, &mut task.completion_action, action, &mut fields);
         fields
+    }
+
+    /// The label of the agent's client goes and comes with the agent, and is no change of its own.
+    fn write_labels(&self, before: &Agent, task: &mut Task, fields: &mut Vec<TaskField>) {
+        let own = |agent: &Agent| agent.client().map(|client| client.label().to_owned());
+        let (old, new) = (own(before), own(&task.agent));
+        let mut asked = task.labels.clone();
+        asked.retain(|label| old.as_ref() != Some(label));
+        let given = self.0.labels.clone().map(|mut labels| {
+            labels.retain(|label| new.as_ref() != Some(label));
+            labels
+        });
+        set(TaskField::Labels, &mut asked, given.as_ref(), fields);
+        asked.extend(new);
+        task.labels = sorted_labels(asked);
     }
 }
 

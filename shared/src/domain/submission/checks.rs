@@ -7,7 +7,7 @@ use chrono::Datelike;
 
 use super::{FieldError, SubmissionPolicy, TaskSubmission};
 use crate::domain::labels::{MAX_LABELS, is_label, sorted_labels};
-use crate::domain::{BranchName, Dependency, RepositoryUrl, TaskId, is_hidden};
+use crate::domain::{AgentClient, BranchName, Dependency, RepositoryUrl, TaskId, is_hidden};
 
 const MAX_NAME_CHARS: usize = 200;
 const MAX_PLAN_BYTES: usize = 256 * 1024;
@@ -21,7 +21,10 @@ const MAX_INTERVAL_SECS: i32 = 24 * 3600;
 const RUN_AT_YEARS: RangeInclusive<i32> = 1970..=9999;
 
 impl TaskSubmission {
+    /// Checks the labels, and adds the one of the agent's client, which no owner has to think of.
     pub(super) fn check_labels(&mut self, errors: &mut Vec<FieldError>) {
+        let own = self.agent.client().map(AgentClient::label);
+        self.labels.retain(|label| own != Some(label));
         if self.labels.len() > MAX_LABELS {
             errors.push(FieldError::new("labels", "has more than 16 entries"));
         } else if !self.labels.iter().all(|label| is_label(label)) {
@@ -29,6 +32,7 @@ impl TaskSubmission {
                 "must be words of up to 63 letters, digits and ._:/=- that start with a letter or digit";
             errors.push(FieldError::new("labels", problem));
         }
+        self.labels.extend(self.agent.client().map(|client| client.label().to_owned()));
         self.labels = sorted_labels(std::mem::take(&mut self.labels));
     }
 
