@@ -234,11 +234,14 @@ mod tests {
 
     #[test]
     fn options_by_which_a_client_is_driven_are_refused() {
-        for bad in ["-p", "--print", "--output-format=text", "--resume", "-r", "--session-id=x", "--", "-pc"] {
+        for bad in ["-p", "--print", "--output-format=text", "--resume", "-r", "--session-id=x", "--", "-pc"]
+        {
             let found = problems(json!({"kind": "claude", "args": [bad]}));
             assert!(found.len() == 1 && found[0].starts_with("agent.args must"), "{bad}: {found:?}");
         }
-        for bad in ["--json", "resume", "-m", "--model=x", "-sdanger-full-access", "--sandbox", "-C", "--cd=/"] {
+        for bad in
+            ["--json", "resume", "-m", "--model=x", "-sdanger-full-access", "--sandbox", "-C", "--cd=/"]
+        {
             assert_eq!(problems(json!({"kind": "codex", "args": [bad]})).len(), 1, "{bad}");
         }
         let named = problems(json!({"kind": "claude", "args": ["--max-turns", "3", "--resume=x"]}));
@@ -248,7 +251,10 @@ mod tests {
     #[test]
     fn what_a_client_is_told_is_bounded() {
         let long = vec!["--x"; 65];
-        assert_eq!(problems(json!({"kind": "claude", "args": long})), ["agent.args has more than 64 entries"]);
+        assert_eq!(
+            problems(json!({"kind": "claude", "args": long})),
+            ["agent.args has more than 64 entries"]
+        );
         assert_eq!(problems(json!({"kind": "claude", "args": ["--x", "y".repeat(17_000)]})).len(), 1);
         for model in ["", "-x", "a b", "a\u{0}", &"x".repeat(201)] {
             assert_eq!(problems(json!({"kind": "codex", "model": model})).len(), 1, "{model:?}");

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission, sorted_labels,
+    Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission,
+    sorted_labels,
 };
 pub use field::TaskField;
 

@@ -1,8 +1,9 @@
 //! The agent runs: its output goes to the store, its work is saved by and by, and it ends in time.
 
+use std::path::Path;
 use std::time::Duration;
 
-use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
+use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, TokenUsage, Transition};
 use makima_shared::telemetry::names;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -11,10 +12,10 @@ use tracing::{info, warn};
 
 use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record, save};
-use crate::agent;
+use crate::agent::{self, Ask, Heard, Hearing, Launching};
 use crate::checkpoint::{Checkpointer, Taken};
 use crate::checkpoint_request::Desk;
-use crate::output::{Batch, PumpReport, pump};
+use crate::output::{Batch, PumpReport, pump_heard};
 use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
 
 /// How many batches of output wait for the store before the agent is held back.
@@ -25,9 +26,14 @@ const PIPE_PATIENCE: Duration = Duration::from_secs(2);
 /// How far a signal to a whole control group may be ahead of the worker's own notice of it.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Whether a sandbox is in force around agents. None is built yet; what stands here must be true, or clients that are told
+/// so would leave out their own questions.
+const SANDBOXED: bool = false;
+
 /// How an agent ended that decided its attempt by itself.
 pub(super) struct Outcome {
     pub(super) agent_end: AgentEnd,
+    pub(super) heard: Heard,
     /// Whether its last work is in a checkpoint.
     pub(super) is_saved: bool,
 }
@@ -53,10 +59,11 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let (batch_sink, batches) = mpsc::channel(OUTPUT_BATCHES);
     let limit = attempt.context().config.worker.max_output_bytes;
     let (ended, activity) = (CancellationToken::new(), Notify::new());
+    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), TokenUsage::default());
     let output = async {
         if let Some((stdout, stderr)) = streams {
             let waiting = batch_sink.downgrade();
-            let reading = pump(stdout, stderr, limit, batch_sink);
+            let reading = pump_heard(stdout, stderr, limit, &mut hearing, batch_sink);
             let recording = record::run(attempt, batches, &activity);
             tokio::join!(read_output(attempt, reading, waiting, &ended), recording);
         }
@@ -78,7 +85,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let saving = save::run(attempt, &mut checkpointer, &activity, asks, &ended, verdict_sink);
     let ((agent_end, cause), (), (), ()) = tokio::join!(agent, output, desk, saving);
     info!(end = ?agent_end, ?cause, "the agent ended");
-    settle(attempt, agent_end, cause, &mut checkpointer).await
+    settle(attempt, agent_end, hearing.heard, cause, &mut checkpointer).await
 }
 
 /// Reads the agent's output to its end. The pipes close with the last process that has them; one that lives on outside of
@@ -120,14 +127,30 @@ fn open_desk(prepared: &Prepared) -> Option<Desk> {
 async fn start(attempt: &Attempt<'_>, prepared: &Prepared, desk: Option<&Desk>) -> Result<AgentProcess, End> {
     let (context, task) = (attempt.context(), attempt.task);
     let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
-    let command = agent::prepare(
-        task,
-        &prepared.workspace,
+    let program = match task.agent.client() {
+        Some(client) => context
+            .clients
+            .program(client)
+            .ok_or_else(|| failed(format!("this worker does not have {} (any more)", client.as_str())))?,
+        None => Path::new(""),
+    };
+    let launching = Launching {
+        workspace: &prepared.workspace,
         desk,
-        &context.executable,
-        &context.config.worker.agent_env,
-    )
-    .map_err(|error| failed(error.to_string()))?;
+        executable: &context.executable,
+        allowed_env: &context.config.worker.agent_env,
+    };
+    let home = prepared.workspace.home();
+    let ask = Ask {
+        task,
+        program,
+        home: &home,
+        session: None,
+        sandboxed: SANDBOXED,
+        is_root: nix::unistd::geteuid().is_root(),
+        budget_usd: None,
+    };
+    let command = agent::prepare(&launching, &ask).map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
     accepted(attempt.transition(Transition::started(task.epoch)).await)?;
     metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
@@ -152,11 +175,11 @@ async fn watch(
         StopCause::Drain | StopCause::Timeout => attempt.context().config.worker.stop_grace,
     };
     warn!(?cause, "stopping the agent");
-    process.stop(agent::stop_signal(&attempt.task.agent), grace);
+    process.stop(agent::adapter(&attempt.task.agent).stop_signal(), grace);
     let agent_end = tokio::select! {
         agent_end = process.wait() => agent_end,
         () = attempt.revoked(), if cause != StopCause::Revoked => {
-            process.stop(agent::stop_signal(&attempt.task.agent), Duration::ZERO);
+            process.stop(agent::adapter(&attempt.task.agent).stop_signal(), Duration::ZERO);
             return (process.wait().await, Some(StopCause::Revoked));
         }
     };
@@ -182,6 +205,7 @@ async fn stop_causes(attempt: &Attempt<'_>) -> StopCause {
 async fn settle(
     attempt: &Attempt<'_>,
     agent_end: AgentEnd,
+    heard: Heard,
     cause: Option<StopCause>,
     checkpointer: &mut Checkpointer<'_>,
 ) -> Result<Outcome, End> {
@@ -224,7 +248,9 @@ async fn settle(
                 format!("the agent ran longer than {secs} s"),
             ))
         }
-        Some(StopCause::Revoked | StopCause::WorkspaceGone) | None => Ok(Outcome { agent_end, is_saved }),
+        Some(StopCause::Revoked | StopCause::WorkspaceGone) | None => {
+            Ok(Outcome { agent_end, heard, is_saved })
+        }
     }
 }
 
