@@ -49,6 +49,17 @@ pub enum End {
     Failed(Failure),
     /// The remote gave no answer, in these words.
     Unreachable(String),
+    /// The agent could not ask its model.
+    Limited {
+        /// Why, for programs.
+        code: &'static str,
+        /// Why, in the client's words.
+        message: String,
+        /// How long, if the client says so.
+        wait: Option<Duration>,
+    },
+    /// What the task may spend is spent, in these words.
+    OverBudget(String),
     /// The worker drains.
     HandedBack,
     /// Somebody else decided, or nobody may any more: there is nothing to tell.
@@ -223,8 +234,12 @@ fn judge(attempt: &Attempt<'_>, outcome: &run_agent::Outcome) -> Result<(), End>
     let adapter = agent::adapter(&attempt.task.agent);
     agent::judge(adapter, &outcome.heard, &outcome.agent_end).map_err(|verdict| match verdict {
         Verdict::Failed(failure) => End::Failed(failure),
-        Verdict::Limited(limit) => End::failed(AttemptOutcome::AgentFailed, limit.kind.code(), limit.message),
-        Verdict::OverBudget => End::failed(AttemptOutcome::AgentFailed, "OVER_BUDGET", "its budget is spent"),
+        Verdict::Limited(limit) => End::Limited {
+            code: limit.kind.code(),
+            wait: limit.until.and_then(|until| (until - chrono::Utc::now()).to_std().ok()),
+            message: limit.message,
+        },
+        Verdict::OverBudget => End::OverBudget("what it may spend is spent".to_owned()),
     })
 }
 
@@ -244,6 +259,12 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
                 task.max_retries,
             )
         }
+        End::Limited { code, message, wait } => {
+            let streak = streak(attempt, AttemptOutcome::AgentLimited).await;
+            let (retries, max_retries) = (task.retry_count, task.max_retries);
+            Transition::agent_limited(task.epoch, code, message, wait, streak, retries, max_retries)
+        }
+        End::OverBudget(message) => Transition::over_budget(task.epoch, message),
         End::HandedBack => {
             let streak = streak(attempt, AttemptOutcome::HandedBack).await;
             let policy = &attempt.context().config.worker.retry;

@@ -190,6 +190,8 @@ fn outcome(outcome: Option<AttemptOutcome>) -> String {
         AttemptOutcome::Completed => style("completed").green().to_string(),
         AttemptOutcome::HandedBack => "handed back".to_owned(),
         AttemptOutcome::Cancelled => "cancelled".to_owned(),
+        AttemptOutcome::AgentLimited => "agent limited".to_owned(),
+        AttemptOutcome::OverBudget => bad("over budget"),
         AttemptOutcome::AgentFailed => bad("agent failed"),
         AttemptOutcome::TimedOut => bad("timed out"),
         AttemptOutcome::PreparationFailed => bad("not prepared"),

@@ -72,6 +72,14 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i32, required = false, minimum = 1)]
     pub checkpoint_interval_secs: Option<i32>,
+    /// What all attempts together may cost, in US dollars.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false)]
+    pub max_cost_usd: Option<Option<f64>>,
+    /// How many tokens all attempts together may use.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>, required = false, minimum = 1)]
+    pub max_tokens: Option<Option<i64>>,
     /// Not before this time.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DateTime<Utc>>, required = false)]
@@ -114,6 +122,8 @@ impl TaskChanges {
             max_retries: None,
             timeout_secs: None,
             checkpoint_interval_secs: None,
+            max_cost_usd: None,
+            max_tokens: None,
             run_at: None,
             env: None,
             completion_action: None,
@@ -147,6 +157,8 @@ impl TaskChanges {
             max_retries: self.max_retries,
             timeout_secs: self.timeout_secs.flatten(),
             checkpoint_interval_secs: self.checkpoint_interval_secs,
+            max_cost_usd: self.max_cost_usd.flatten(),
+            max_tokens: self.max_tokens.flatten(),
             run_at: self.run_at.flatten(),
             env: self.env.clone().unwrap_or_default(),
             ..TaskSubmission::new(words(&self.name), words(&self.plan), repository_url, agent)
@@ -183,6 +195,8 @@ impl CheckedChanges {
         set(TaskField::TimeoutSecs, &mut task.timeout_secs, given.timeout_secs.as_ref(), &mut fields);
         let interval = given.checkpoint_interval_secs.as_ref();
         set(TaskField::CheckpointIntervalSecs, &mut task.checkpoint_interval_secs, interval, &mut fields);
+        set(TaskField::MaxCostUsd, &mut task.max_cost_usd, given.max_cost_usd.as_ref(), &mut fields);
+        set(TaskField::MaxTokens, &mut task.max_tokens, given.max_tokens.as_ref(), &mut fields);
         set(TaskField::RunAt, &mut task.run_at, given.run_at.as_ref(), &mut fields);
         set(TaskField::Env, &mut task.env, given.env.as_ref(), &mut fields);
         let action = given.completion_action.as_ref();

@@ -86,8 +86,13 @@ impl Hearing {
         }
         let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
         let mut events = self.adapter.read(&value, &mut self.heard);
+        // A turn that has just ended well is not cut off for what it cost.
+        let is_open = self.heard.turn_end.as_ref().is_none_or(|end| end.is_error);
         self.spent.send_if_modified(|spent| {
-            let is_more = *spent != self.heard.spend;
+            let is_more = is_open && *spent != self.heard.spend;
+            if !is_more {
+                return false;
+            }
             *spent = self.heard.spend;
             is_more
         });
