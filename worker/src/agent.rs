@@ -79,9 +79,9 @@ pub(crate) trait Adapter: Send + Sync {
     /// Says how to let it go on with a conversation that lies in its place.
     fn resume(&self, ask: &Ask<'_>, session: &str) -> Launch;
 
-    /// Reads a line of its standard output, into events and into what is known of the attempt. Nothing for a line that it
-    /// does not know.
-    fn read(&self, line: &Value, heard: &mut Heard) -> Vec<AgentEvent>;
+    /// Reads a line of its standard output, into events and into what is known of the attempt; none for a line that it does
+    /// not know.
+    fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>>;
 
     /// Puts a message into a form that the running agent takes on its standard input; none if it cannot take any.
     fn say(&self, text: &str) -> Option<String>;

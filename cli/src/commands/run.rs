@@ -149,6 +149,14 @@ struct TaskWords {
     #[arg(long, value_name = "SECONDS")]
     checkpoint_interval: Option<i32>,
 
+    /// What all attempts together may cost, in US dollars (default: no limit)
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+
+    /// How many tokens all attempts together may use (default: no limit)
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<i64>,
+
     /// Go on from the work that this task has saved
     #[arg(long, value_name = "ID")]
     continue_from: Option<String>,
@@ -271,6 +279,8 @@ impl TaskWords {
             max_retries: self.max_retries,
             timeout_secs: self.timeout,
             checkpoint_interval_secs: self.checkpoint_interval,
+            max_cost_usd: self.max_cost,
+            max_tokens: self.max_tokens,
             continue_from_task_id: source,
             checkpoint_sha: self.checkpoint_sha,
             copy_files: self.copy_file,

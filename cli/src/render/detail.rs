@@ -9,6 +9,7 @@ use makima_shared::domain::{
     TaskSummary,
 };
 
+use super::agent_event::spend;
 use super::lists::lines_changed;
 use super::table::{Column, table};
 use super::time::{ago, at, span};
@@ -72,6 +73,11 @@ fn standing(fields: &mut Fields, task: &Task, waiting_for: Option<&str>, now: Da
     };
     fields.add("ended", task.finished_at.map(took));
     fields.add("retries", format!("{} of {}", task.retry_count, task.max_retries));
+    fields.add("spent", spend(&task.spent));
+    let cost = task.max_cost_usd.map(|usd| format!("{usd} USD"));
+    let tokens = task.max_tokens.map(|tokens| format!("{tokens} tokens"));
+    let caps: Vec<_> = [cost, tokens].into_iter().flatten().collect();
+    fields.add("may spend", (!caps.is_empty()).then(|| caps.join(", ")));
 }
 
 fn request(fields: &mut Fields, task: &Task) {

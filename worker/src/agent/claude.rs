@@ -75,15 +75,15 @@ impl Adapter for Claude {
         self.launch(ask, ["--resume".to_owned(), session.to_owned()], &words)
     }
 
-    fn read(&self, line: &Value, heard: &mut Heard) -> Vec<AgentEvent> {
-        match text(line, "type") {
+    fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>> {
+        Some(match text(line, "type") {
             "system" => system(line, heard),
             "assistant" => assistant(line, heard),
             "user" => user(line),
             "rate_limit_event" => rate_limit(line, heard),
             "result" => result(line, heard),
-            _ => Vec::new(),
-        }
+            _ => return None,
+        })
     }
 
     fn say(&self, text: &str) -> Option<String> {

@@ -77,8 +77,8 @@ impl Adapter for Codex {
         self.launch(ask, &["resume", session], format!("{GO_ON}{}", ask.task.plan))
     }
 
-    fn read(&self, line: &Value, heard: &mut Heard) -> Vec<AgentEvent> {
-        match text(line, "type") {
+    fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>> {
+        Some(match text(line, "type") {
             "thread.started" => {
                 let id = text(line, "thread_id").to_owned();
                 heard.session = Some(id.clone());
@@ -112,8 +112,9 @@ impl Adapter for Codex {
                 trouble(message, heard);
                 vec![AgentEvent::Error { message: message.to_owned() }]
             }
-            _ => Vec::new(),
-        }
+            "item.updated" => Vec::new(),
+            _ => return None,
+        })
     }
 
     fn say(&self, _text: &str) -> Option<String> {

@@ -24,8 +24,8 @@ impl Adapter for Command {
         self.start(ask)
     }
 
-    fn read(&self, _line: &Value, _heard: &mut Heard) -> Vec<AgentEvent> {
-        Vec::new()
+    fn read(&self, _line: &Value, _heard: &mut Heard) -> Option<Vec<AgentEvent>> {
+        None
     }
 
     fn say(&self, _text: &str) -> Option<String> {

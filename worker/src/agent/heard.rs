@@ -79,13 +79,9 @@ impl Hearing {
         self.spent.subscribe()
     }
 
-    fn read(&mut self, line: &str) -> Vec<AgentEvent> {
-        let line = line.trim();
-        if !line.starts_with('{') {
-            return Vec::new();
-        }
-        let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
-        let mut events = self.adapter.read(&value, &mut self.heard);
+    fn read(&mut self, line: &str) -> Option<Vec<AgentEvent>> {
+        let value = serde_json::from_str::<Value>(line.trim()).ok()?;
+        let mut events = self.adapter.read(&value, &mut self.heard)?;
         // A turn that has just ended well is not cut off for what it cost.
         let is_open = self.heard.turn_end.as_ref().is_none_or(|end| end.is_error);
         self.spent.send_if_modified(|spent| {
@@ -98,14 +94,22 @@ impl Hearing {
         });
         events.truncate(MAX_EVENTS);
         events.iter_mut().for_each(bound);
-        events
+        Some(events)
     }
 
-    /// Puts the pieces of a line together; returns it once it is whole.
-    fn whole(&mut self, line: &OutputLine) -> Option<String> {
+    /// Puts the pieces of a line together, and reads it with the last one.
+    fn take(&mut self, line: &OutputLine) -> Option<Vec<AgentEvent>> {
+        if !line.partial && self.pieces.as_ref().is_some_and(String::is_empty) {
+            return self.read(&line.text);
+        }
         let fits = |pieces: &String| pieces.len() + line.text.len() <= MAX_LINE_BYTES;
         self.pieces = self.pieces.take().filter(fits).map(|pieces| pieces + &line.text);
-        if line.partial { None } else { std::mem::replace(&mut self.pieces, Some(String::new())) }
+        if line.partial {
+            let may_be_read = self.pieces.as_ref().is_some_and(|pieces| pieces.starts_with('{'));
+            return may_be_read.then(Vec::new);
+        }
+        let whole = self.pieces.replace(String::new());
+        whole.and_then(|whole| self.read(&whole))
     }
 }
 
@@ -117,11 +121,7 @@ impl Listener for Hearing {
         match line.stream {
             Stream::Stderr if !line.text.trim().is_empty() => self.heard.complain(&line.text),
             Stream::Stderr => {}
-            Stream::Stdout => {
-                if let Some(whole) = self.whole(line) {
-                    line.parsed = self.read(&whole);
-                }
-            }
+            Stream::Stdout => line.parsed = self.take(line),
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
     use crate::agent::claude::Claude;
 
     fn piece(text: &str, partial: bool) -> OutputLine {
-        OutputLine { stream: Stream::Stdout, text: text.to_owned(), partial, parsed: Vec::new() }
+        OutputLine { stream: Stream::Stdout, text: text.to_owned(), partial, parsed: None }
     }
 
     fn said(text: &str) -> String {
@@ -192,8 +192,8 @@ mod tests {
         let (mut first, mut last) = (piece(&line[..20], true), piece(&line[20..], false));
         hearing.hear(&mut first);
         hearing.hear(&mut last);
-        assert!(first.parsed.is_empty());
-        assert_eq!(last.parsed, [AgentEvent::Text { text: "hello".to_owned() }]);
+        assert_eq!(first.parsed, Some(Vec::new()));
+        assert_eq!(last.parsed.unwrap(), [AgentEvent::Text { text: "hello".to_owned() }]);
     }
 
     #[test]
@@ -207,10 +207,10 @@ mod tests {
         }
         let mut end = piece("", false);
         hearing.hear(&mut end);
-        assert!(last.parsed.is_empty() && end.parsed.is_empty());
+        assert!(last.parsed.is_none() && end.parsed.is_none());
         let mut next = piece(&said("on"), false);
         hearing.hear(&mut next);
-        assert_eq!(next.parsed.len(), 1);
+        assert_eq!(next.parsed.unwrap().len(), 1);
     }
 
     #[test]
@@ -222,8 +222,9 @@ mod tests {
         let line = serde_json::json!({"type": "assistant", "message": {"content": content}}).to_string();
         let mut line = piece(&line, false);
         hearing.hear(&mut line);
-        assert_eq!(line.parsed.len(), MAX_EVENTS);
-        assert!(serde_json::to_string(&line.parsed).unwrap().len() < MAX_EVENTS * (MAX_TEXT_BYTES + 1000));
+        let parsed = line.parsed.unwrap();
+        assert_eq!(parsed.len(), MAX_EVENTS);
+        assert!(serde_json::to_string(&parsed).unwrap().len() < MAX_EVENTS * (MAX_TEXT_BYTES + 1000));
     }
 
     #[test]

@@ -57,8 +57,8 @@ fn line_event(line: &OutputLine) -> Value {
     if line.partial {
         event["partial"] = true.into();
     }
-    if !line.parsed.is_empty() {
-        event["parsed"] = json!(line.parsed);
+    if let Some(parsed) = &line.parsed {
+        event["parsed"] = json!(parsed);
     }
     event
 }

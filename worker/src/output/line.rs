@@ -30,8 +30,8 @@ pub struct OutputLine {
     pub text: String,
     /// Whether the line goes on in the stream's next piece.
     pub partial: bool,
-    /// What the line says, where it was understood: with its last piece.
-    pub parsed: Vec<AgentEvent>,
+    /// What the line says, where it was understood: with its last piece. Nothing stands with the pieces before.
+    pub parsed: Option<Vec<AgentEvent>>,
 }
 
 /// Splits a stream into lines of at most [`MAX_PIECE_BYTES`] raw bytes.
@@ -126,7 +126,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             self.buffer.clear();
             (self.start, self.searched) = (0, 0);
         }
-        OutputLine { stream: self.stream, text, partial, parsed: Vec::new() }
+        OutputLine { stream: self.stream, text, partial, parsed: None }
     }
 }
 

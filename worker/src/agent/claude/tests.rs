@@ -15,7 +15,7 @@ const TURN: &str = r#"
 fn hear(lines: &str) -> (Heard, Vec<AgentEvent>) {
     let mut heard = Heard::default();
     let lines = lines.trim().lines().map(|line| serde_json::from_str(line).unwrap());
-    let events = lines.flat_map(|line: Value| Claude.read(&line, &mut heard)).collect();
+    let events = lines.flat_map(|line: Value| Claude.read(&line, &mut heard).unwrap()).collect();
     (heard, events)
 }
 

@@ -18,7 +18,7 @@ const TURN: &str = r#"
 fn hear_after(used_before: TokenUsage, lines: &str) -> (Heard, Vec<AgentEvent>) {
     let mut heard = Heard { used_before, ..Heard::default() };
     let lines = lines.trim().lines().map(|line| serde_json::from_str(line).unwrap());
-    let events = lines.flat_map(|line: Value| Codex.read(&line, &mut heard)).collect();
+    let events = lines.flat_map(|line: Value| Codex.read(&line, &mut heard).unwrap()).collect();
     (heard, events)
 }
 
