@@ -109,8 +109,8 @@ async fn a_client_is_asked_for_by_its_label_however_the_agent_changes(pool: PgPo
 }
 
 async fn saved(f: &Fixture, attempt: OpenAttempt, number: i32, text: &str) {
-    let save = f.store.conversation_save(attempt, number, &conversation(text), Duration::from_secs(60));
-    accepted(save.await.unwrap());
+    let saved = conversation(text);
+    accepted(f.store.conversation_save(attempt, number, &saved, HOUR).await.unwrap());
 }
 
 async fn found(f: &Fixture, task: TaskId, number: i32) -> Option<String> {
@@ -151,8 +151,8 @@ async fn conversations_that_are_refused_or_expired_go(pool: PgPool) {
     saved(&f, attempt, 1, "bad").await;
     accepted(f.store.conversations_forget(attempt).await.unwrap());
     assert_eq!(found(&f, task, 9).await, None);
-    let save = f.store.conversation_save(attempt, 2, &conversation("old"), Duration::ZERO);
-    accepted(save.await.unwrap());
+    let old = conversation("old");
+    accepted(f.store.conversation_save(attempt, 2, &old, Duration::ZERO).await.unwrap());
     assert_eq!(f.store.conversations_prune(10).await.unwrap(), 0, "the task may go on with it");
     f.complete(attempt).await;
     assert_eq!(f.store.conversations_prune(10).await.unwrap(), 1);
