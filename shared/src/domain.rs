@@ -3,10 +3,12 @@
 //! Pure data and rules. Nothing here performs input or output.
 
 mod agent;
+mod agent_event;
 mod bulk;
 mod changes;
 mod checkpoint;
 mod completion;
+mod conversation;
 mod dependency;
 mod event;
 mod git_names;
@@ -25,13 +27,15 @@ mod task;
 mod transition;
 mod worker;
 
-pub use agent::Agent;
+pub use agent::{Agent, AgentClient};
+pub use agent_event::{AgentEvent, Caps, Spend, TokenUsage};
 pub use bulk::BulkSubmission;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{
     Checkpoint, CheckpointTrigger, MAX_MESSAGE_CHARS, NewCheckpoint, StoredCommits, StoredPatch,
 };
 pub use completion::{Completion, CompletionAction, CompletionError, CompletionStatus, MergeStrategy};
+pub use conversation::{ConversationMessage, ConversationRole, SavedConversation};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};

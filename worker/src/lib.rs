@@ -72,6 +72,7 @@ struct Context {
     queue: Queue,
     repositories: Arc<repository::RepositoryCache>,
     github: github::GitHub,
+    clients: agent::Clients,
     runner: Box<dyn Runner>,
     /// What holds agents, once it was seen to.
     sandbox: tokio::sync::OnceCell<sandbox::Sandbox>,
@@ -85,7 +86,7 @@ struct Context {
 /// # Errors
 /// The data directory or the lease's thread cannot be had.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     executable: PathBuf,
     runner: Box<dyn Runner>,
     store: Store,
@@ -98,6 +99,8 @@ pub async fn run(
             .with_depth(config.worker.repository_depth),
     );
     let github = github::GitHub::of_environment(&config.worker.github_api_url);
+    let clients = agent::Clients::find(&config.worker);
+    config.worker.labels = clients.labels(&config.worker.labels);
     let context = Arc::new(Context {
         config,
         executable,
@@ -105,6 +108,7 @@ pub async fn run(
         queue,
         repositories,
         github,
+        clients,
         runner,
         sandbox: tokio::sync::OnceCell::new(),
     });

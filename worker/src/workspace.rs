@@ -28,6 +28,7 @@
 //! Left out: keeping agents from writing outside their directory, which is the sandbox's ([`crate::sandbox`]).
 
 mod agent_commits;
+pub(crate) mod agent_home;
 mod agent_locks;
 mod agent_refs;
 mod agent_repository;

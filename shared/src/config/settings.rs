@@ -227,6 +227,18 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number from 0 to 4096",
         "how many processors an agent may use (0: no limit)",
     ),
+    text(
+        "worker.claude_path",
+        "claude",
+        "a program, found on PATH if it is a bare name, or nothing",
+        "Claude Code; a worker that has it offers agent:claude",
+    ),
+    text(
+        "worker.codex_path",
+        "codex",
+        "a program, found on PATH if it is a bare name, or nothing",
+        "Codex; a worker that has it offers agent:codex",
+    ),
     number(
         "checkpoint.max_patch_bytes",
         "10485760",

@@ -5,7 +5,8 @@
 //!
 //! Where a launcher makes namespaces first, the stage that goes on inside begins by saying so ([`exec::INSIDE`]): a launcher
 //! that fails cannot say anything here. Its own processes keep the socket until the agent has ended, so that an agent that
-//! traces the first process of its own namespace could claim that it never ran. That costs it its attempt and nobody else.
+//! traces the first process of its own namespace could claim that it never ran. That costs it its attempt, and counts
+//! against its worker.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
