@@ -29,7 +29,7 @@ fn message_turns(message: &Value) -> Vec<Turn> {
                 _ => None,
             })
             .collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
 }
 

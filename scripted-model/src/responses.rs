@@ -12,7 +12,7 @@ pub(crate) fn turns(body: &Value) -> Vec<Turn> {
     match &body["input"] {
         Value::String(text) => vec![Turn::User(text.clone())],
         Value::Array(items) => items.iter().flat_map(item_turns).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
 }
 
@@ -34,7 +34,7 @@ fn message_turns(item: &Value) -> Vec<Turn> {
     match &item["content"] {
         Value::String(text) => vec![said(text)],
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str().map(said)).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
 }
 
