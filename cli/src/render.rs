@@ -4,6 +4,7 @@
 //! output) is shown without its escape sequences, colours included, and without hidden characters, so that it can neither
 //! steer the terminal nor look like what it is not.
 
+mod agent_event;
 mod blocks;
 mod detail;
 mod diff;
@@ -23,7 +24,7 @@ use makima_shared::domain::TaskStatus;
 
 pub(crate) use detail::task_detail;
 pub(crate) use diff::DiffPainter;
-pub(crate) use event::{EventLine, event_line, output_line};
+pub(crate) use event::{EventLine, Form, event_line, output_line};
 pub(crate) use lists::{checkpoint_table, task_table, worker_table};
 pub(crate) use owners::owner_table;
 pub(crate) use schedules::{next_due, schedule_detail, schedule_table};

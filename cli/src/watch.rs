@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::client::{Client, Follow, Followed};
 use crate::failure;
-use crate::render::{self, EventLine, event_line};
+use crate::render::{self, EventLine, Form, event_line};
 use progress::Progress;
 
 /// How many tasks are followed at once; what follows later ends no later for it.
@@ -25,6 +25,8 @@ const STREAMS: usize = 16;
 pub(crate) enum Show {
     /// Output and changes, for people.
     Everything,
+    /// The same, with the lines of clients as they wrote them.
+    Raw,
     /// Each event as one line of JSON.
     Json,
     /// Changes on standard error, nothing on standard output.
@@ -39,14 +41,18 @@ pub(crate) async fn watch(
     known: bool,
 ) -> anyhow::Result<TaskStatus> {
     let mut progress = Progress::start(&task.short(), show != Show::Json);
-    let raw = !io::stdout().is_terminal();
+    let form = match (show, io::stdout().is_terminal()) {
+        (Show::Raw, _) => Form::Raw,
+        (_, true) => Form::Terminal,
+        (_, false) => Form::Plain,
+    };
     let mut follow = Follow::new(client, task, known);
     let mut connected = true;
     while let Some(step) = follow.next().await? {
         match step {
             Followed::Event(event) => {
                 connected = true;
-                show_event(&mut progress, &event, show, raw)?;
+                show_event(&mut progress, &event, show, form)?;
             }
             // Once is enough, however often it fails.
             Followed::Interrupted(reason) => {
@@ -66,7 +72,7 @@ pub(crate) async fn watch(
     }
 }
 
-fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, raw: bool) -> anyhow::Result<()> {
+fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, form: Form) -> anyhow::Result<()> {
     if show == Show::Json {
         writeln!(io::stdout().lock(), "{}", render::json_line(event)?)?;
         return Ok(());
@@ -74,9 +80,10 @@ fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, raw: bool)
     if show == Show::Changes && event.kind != EventKind::Status {
         return Ok(());
     }
-    match event_line(event, raw) {
+    match event_line(event, form) {
         EventLine::Output { text, partial } => progress.output(&text, partial)?,
         EventLine::Talk(line) => progress.talk(&line)?,
+        EventLine::Nothing => {}
     }
     Ok(())
 }

@@ -136,6 +136,10 @@ pub struct WorkerConfig {
     pub keep_patches: Duration,
     /// Variables of the worker's environment that agents get.
     pub agent_env: Vec<String>,
+    /// Where the program of Claude Code is; nothing if tasks for it are not wanted.
+    pub claude_path: String,
+    /// The same of Codex.
+    pub codex_path: String,
     /// Paths of this machine as repositories.
     pub allow_local_repositories: bool,
     /// How much the copies of repositories may take, in bytes.
@@ -233,6 +237,8 @@ impl Config {
                 keep_patches: days(read.number("checkpoint.keep_days")),
                 labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
+                claude_path: read.text("worker.claude_path"),
+                codex_path: read.text("worker.codex_path"),
                 allow_local_repositories,
                 max_cache_bytes: read.number("repositories.max_cache_bytes"),
                 repository_depth: read.number("repositories.depth"),

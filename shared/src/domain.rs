@@ -3,6 +3,7 @@
 //! Pure data and rules. Nothing here performs input or output.
 
 mod agent;
+mod agent_event;
 mod bulk;
 mod changes;
 mod checkpoint;
@@ -25,7 +26,8 @@ mod task;
 mod transition;
 mod worker;
 
-pub use agent::Agent;
+pub use agent::{Agent, AgentClient};
+pub use agent_event::{AgentEvent, Caps, Spend, TokenUsage};
 pub use bulk::BulkSubmission;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{

@@ -32,6 +32,7 @@ use tracing::{Instrument, info, info_span, warn};
 use prepare::Prepared;
 
 use crate::Context;
+use crate::agent::{self, Verdict};
 use crate::pool::Life;
 use crate::process::AgentEnd;
 
@@ -48,6 +49,17 @@ pub enum End {
     Failed(Failure),
     /// The remote gave no answer, in these words.
     Unreachable(String),
+    /// The agent could not ask its model.
+    Limited {
+        /// Why, for programs.
+        code: &'static str,
+        /// Why, in the client's words.
+        message: String,
+        /// How long, if the client says so.
+        wait: Option<Duration>,
+    },
+    /// What the task may spend is spent, in these words.
+    OverBudget(String),
     /// The worker drains.
     HandedBack,
     /// Somebody else decided, or nobody may any more: there is nothing to tell.
@@ -200,35 +212,35 @@ async fn carry_out(attempt: &Attempt<'_>) -> End {
 
 async fn run_and_finish(attempt: &Attempt<'_>, prepared: &Prepared) -> End {
     match run_agent::run(attempt, prepared).await {
-        Ok(outcome) => match judge(attempt, &outcome.agent_end) {
+        Ok(outcome) => match judge(attempt, &outcome) {
             Ok(()) => finish::run(attempt, prepared, outcome.is_saved).await,
-            Err(failure) => End::Failed(failure),
+            Err(end) => end,
         },
         Err(end) => end,
     }
 }
 
 /// Tells a good end of an agent from a bad one.
-fn judge(attempt: &Attempt<'_>, end: &AgentEnd) -> Result<(), Failure> {
-    let failure = |code, message| Failure::new(AttemptOutcome::AgentFailed, code, message);
-    match end {
-        AgentEnd::Exited { code: 0, .. } => Ok(()),
-        AgentEnd::Exited { code, .. } => Err(Failure {
-            exit_code: Some(*code),
-            ..failure("AGENT_FAILED", format!("the agent ended with exit code {code}"))
-        }),
-        AgentEnd::Signaled { signal, .. } => {
-            Err(failure("AGENT_KILLED", format!("the agent was ended by signal {signal}")))
-        }
+fn judge(attempt: &Attempt<'_>, outcome: &run_agent::Outcome) -> Result<(), End> {
+    if let AgentEnd::NotStarted { error } = &outcome.agent_end {
         // Another machine may have the program.
-        AgentEnd::NotStarted { error } => Err(Failure::of_worker(
-            attempt.life.id,
+        return Err(End::failed_here(
+            attempt,
             AttemptOutcome::PreparationFailed,
             AgentEnd::NOT_STARTABLE,
             format!("the agent could not be started: {error}"),
-        )),
-        AgentEnd::Lost { detail } => Err(failure(AgentEnd::LOST, detail.clone())),
+        ));
     }
+    let adapter = agent::adapter(&attempt.task.agent);
+    agent::judge(adapter, &outcome.heard, &outcome.agent_end).map_err(|verdict| match verdict {
+        Verdict::Failed(failure) => End::Failed(failure),
+        Verdict::Limited(limit) => End::Limited {
+            code: limit.kind.code(),
+            wait: limit.until.and_then(|until| (until - chrono::Utc::now()).to_std().ok()),
+            message: limit.message,
+        },
+        Verdict::OverBudget => End::OverBudget("what it may spend is spent".to_owned()),
+    })
 }
 
 /// Tells the store how the attempt ended, and whoever waits for that.
@@ -247,6 +259,12 @@ async fn conclude(attempt: &Attempt<'_>, end: End) {
                 task.max_retries,
             )
         }
+        End::Limited { code, message, wait } => {
+            let streak = streak(attempt, AttemptOutcome::AgentLimited).await;
+            let (retries, max_retries) = (task.retry_count, task.max_retries);
+            Transition::agent_limited(task.epoch, code, message, wait, streak, retries, max_retries)
+        }
+        End::OverBudget(message) => Transition::over_budget(task.epoch, message),
         End::HandedBack => {
             let streak = streak(attempt, AttemptOutcome::HandedBack).await;
             let policy = &attempt.context().config.worker.retry;

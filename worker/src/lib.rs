@@ -71,6 +71,7 @@ struct Context {
     queue: Queue,
     repositories: Arc<repository::RepositoryCache>,
     github: github::GitHub,
+    clients: agent::Clients,
     runner: Box<dyn Runner>,
 }
 
@@ -95,7 +96,9 @@ pub async fn run(
             .with_depth(config.worker.repository_depth),
     );
     let github = github::GitHub::of_environment(&config.worker.github_api_url);
-    let context = Arc::new(Context { config, executable, store, queue, repositories, github, runner });
+    let clients = agent::Clients::find(&config.worker);
+    let context =
+        Arc::new(Context { config, executable, store, queue, repositories, github, clients, runner });
     while !shutdown.is_cancelled() {
         // Boxed, because it holds every part of a life.
         Box::pin(pool::live(&context, &shutdown)).await?;

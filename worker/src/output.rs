@@ -50,18 +50,50 @@ pub async fn pump(
     limit_bytes: u64,
     tx: mpsc::Sender<Batch>,
 ) -> PumpReport {
+    pump_heard(stdout, stderr, limit_bytes, &mut Deaf, tx).await
+}
+
+/// Looks at each line before it goes on its way.
+pub trait Listener: Send {
+    /// Reads a line, and may put beside it what it says.
+    fn hear(&mut self, line: &mut OutputLine);
+
+    /// Tells whether it is to hear the lines of standard output too that are over the limit and not kept.
+    fn hears_to_the_end(&self) -> bool;
+}
+
+/// Nobody listens.
+struct Deaf;
+
+impl Listener for Deaf {
+    fn hear(&mut self, _line: &mut OutputLine) {}
+
+    fn hears_to_the_end(&self) -> bool {
+        false
+    }
+}
+
+/// Does what [`pump`] does, with somebody who listens.
+pub async fn pump_heard(
+    stdout: impl AsyncRead + Unpin,
+    stderr: impl AsyncRead + Unpin,
+    limit_bytes: u64,
+    listener: &mut dyn Listener,
+    tx: mpsc::Sender<Batch>,
+) -> PumpReport {
     let mut out = Source::new(Stream::Stdout, stdout);
     let mut err = Source::new(Stream::Stderr, stderr);
     let mut sink = Sink { batcher: Batcher::default(), limit_bytes, report: PumpReport::default(), tx };
     while !(sink.is_cut() || out.is_done && err.is_done) {
         tokio::select! {
-            line = out.next(), if !out.is_done => sink.take(line).await,
-            line = err.next(), if !err.is_done => sink.take(line).await,
+            line = out.next(), if !out.is_done => sink.take(heard(line, listener)).await,
+            line = err.next(), if !err.is_done => sink.take(heard(line, listener)).await,
             () = sleep_until(sink.batcher.due()), if !sink.batcher.is_empty() => sink.flush(None).await,
         }
     }
     if sink.is_cut() {
-        let (out_bytes, err_bytes) = tokio::join!(out.drain(), err.drain());
+        let mut deaf = Deaf;
+        let (out_bytes, err_bytes) = tokio::join!(out.drain(listener), err.drain(&mut deaf));
         sink.report.dropped_bytes += out_bytes + err_bytes;
     }
     sink.finish().await
@@ -88,8 +120,12 @@ impl<R: AsyncRead + Unpin> Source<R> {
         line.map(|line| (line, self.reader.taken_bytes() - before))
     }
 
-    async fn drain(&mut self) -> u64 {
+    async fn drain(&mut self, listener: &mut dyn Listener) -> u64 {
         let mut bytes = 0;
+        while !self.is_done && listener.hears_to_the_end() {
+            let line = self.next().await;
+            bytes += heard(line, listener).map_or(0, |(_line, bytes)| bytes);
+        }
         while !self.is_done {
             match ended_by_error(self.stream, self.reader.skip().await) {
                 Some(skipped) => bytes += skipped,
@@ -98,6 +134,13 @@ impl<R: AsyncRead + Unpin> Source<R> {
         }
         bytes
     }
+}
+
+fn heard(mut taken: Taken, listener: &mut dyn Listener) -> Taken {
+    if let Some((line, _bytes)) = &mut taken {
+        listener.hear(line);
+    }
+    taken
 }
 
 fn ended_by_error<T>(stream: Stream, read: io::Result<Option<T>>) -> Option<T> {

@@ -1,8 +1,9 @@
 //! An agent's output, as lines and as text.
 
 use chrono::{DateTime, Utc};
-use makima_shared::domain::{Epoch, OutputStream, TaskEvent};
+use makima_shared::domain::{AgentEvent, Epoch, OutputStream, TaskEvent};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// A part of an agent's output.
@@ -44,6 +45,11 @@ struct Line {
     #[serde(default, skip_serializing_if = "is_false")]
     #[schema(required = false)]
     partial: bool,
+    /// What the line says, where the agent is a client whose lines are known: with the last piece of a line, empty with those
+    /// before it and where there is nothing to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<AgentEvent>>, required = false)]
+    parsed: Option<Vec<Value>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

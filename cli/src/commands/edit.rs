@@ -76,6 +76,14 @@ pub(super) struct EditArgs {
     #[arg(long, value_name = "SECONDS")]
     checkpoint_interval: Option<i32>,
 
+    /// What all attempts together may cost, in US dollars
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<OrNone<f64>>,
+
+    /// How many tokens all attempts together may use
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<OrNone<i64>>,
+
     /// Not before this time, such as 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     run_at: Option<OrNone<DateTime<Utc>>>,
@@ -136,6 +144,8 @@ impl EditArgs {
             max_retries: self.max_retries,
             timeout_secs: self.timeout.map(|seconds| seconds.0),
             checkpoint_interval_secs: self.checkpoint_interval,
+            max_cost_usd: self.max_cost.map(|usd| usd.0),
+            max_tokens: self.max_tokens.map(|tokens| tokens.0),
             run_at: self.run_at.map(|time| time.0),
             env: (!self.env.is_empty()).then(|| self.env.into_iter().collect::<BTreeMap<_, _>>()),
             ..TaskChanges::of_version(version)

@@ -7,7 +7,7 @@ use clap::Args;
 use makima_shared::domain::TaskId;
 
 use crate::client::{Client, ClientArgs};
-use crate::render::{EventLine, Paint, json_line, output_line};
+use crate::render::{EventLine, Form, Paint, json_line, output_line};
 use crate::watch::{self, Show};
 
 /// Whose output to print.
@@ -24,6 +24,10 @@ pub(super) struct LogsArgs {
     #[arg(short, long)]
     follow: bool,
 
+    /// Show the lines of a client such as Claude Code as it wrote them, not as a person reads them
+    #[arg(long)]
+    raw: bool,
+
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -33,9 +37,13 @@ pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
     Paint::for_stdout();
     let task = client.resolve(&args.id).await?;
     if !args.follow {
-        return print(&client, task, args.client.json).await;
+        return print(&client, task, args.client.json, args.raw).await;
     }
-    let show = if args.client.json { Show::Json } else { Show::Everything };
+    let show = match (args.client.json, args.raw) {
+        (true, _) => Show::Json,
+        (false, true) => Show::Raw,
+        (false, false) => Show::Everything,
+    };
     let watching = async {
         let end = watch::watch(&client, task, show, false).await?;
         Ok(watch::exit_code([end]))
@@ -43,8 +51,12 @@ pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
     watch::until_interrupted(watching).await
 }
 
-async fn print(client: &Client, task: TaskId, json: bool) -> anyhow::Result<ExitCode> {
-    let raw = !io::stdout().is_terminal();
+async fn print(client: &Client, task: TaskId, json: bool, raw: bool) -> anyhow::Result<ExitCode> {
+    let form = match (raw, io::stdout().is_terminal()) {
+        (true, _) => Form::Raw,
+        (false, true) => Form::Terminal,
+        (false, false) => Form::Plain,
+    };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut after = 0;
     loop {
@@ -59,7 +71,7 @@ async fn print(client: &Client, task: TaskId, json: bool) -> anyhow::Result<Exit
         for line in &page.lines {
             if json {
                 writeln!(out, "{}", json_line(line)?)?;
-            } else if let EventLine::Output { text, partial } = output_line(line, raw) {
+            } else if let EventLine::Output { text, partial } = output_line(line, form) {
                 write!(out, "{text}{}", if partial { "" } else { "\n" })?;
             }
         }

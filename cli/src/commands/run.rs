@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use makima_shared::domain::{
     Agent, CompletionAction, MergeStrategy, Task, TaskId, TaskSubmission, is_hidden,
 };
@@ -23,7 +23,8 @@ use crate::watch::{self, Show};
 const NAME_CHARS: usize = 200;
 
 const USAGE: &str = "\
-makima run [OPTIONS] --repo <PATH_OR_URL> --agent-cmd <SHELL_LINE> <PLAN>
+makima run [OPTIONS] --repo <PATH_OR_URL> --agent <claude|codex> <PLAN>
+       makima run [OPTIONS] --repo <PATH_OR_URL> --agent-cmd <SHELL_LINE> <PLAN>
        makima run [OPTIONS] --task <FILE>";
 
 /// The task to submit.
@@ -75,10 +76,22 @@ struct TaskWords {
         long,
         value_name = "SHELL_LINE",
         help = "The agent, as a line for sh; it finds the plan on its standard input and in $MAKIMA_PLAN",
-        required_unless_present_any = ["agent_argv", "task_file"],
+        required_unless_present_any = ["agent", "agent_argv", "task_file"],
         conflicts_with = "agent_argv"
     )]
     agent_cmd: Option<String>,
+
+    /// The agent, as a client that drives a model: claude or codex
+    #[arg(long, value_name = "CLIENT", conflicts_with_all = ["agent_cmd", "agent_argv"])]
+    agent: Option<ClientName>,
+
+    /// The model that the client shall use
+    #[arg(long, requires = "agent")]
+    model: Option<String>,
+
+    /// One more option or value for the client. May be repeated
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "agent")]
+    agent_arg: Vec<String>,
 
     /// The agent, as a program and its arguments: repeat it for each of them
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
@@ -136,6 +149,14 @@ struct TaskWords {
     #[arg(long, value_name = "SECONDS")]
     checkpoint_interval: Option<i32>,
 
+    /// What all attempts together may cost, in US dollars (default: no limit)
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+
+    /// How many tokens all attempts together may use (default: no limit)
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<i64>,
+
     /// Go on from the work that this task has saved
     #[arg(long, value_name = "ID")]
     continue_from: Option<String>,
@@ -155,6 +176,24 @@ struct TaskWords {
     /// A variable for the agent's environment. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     env: Vec<(String, String)>,
+}
+
+/// A client that drives a model.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ClientName {
+    /// Claude Code
+    Claude,
+    /// Codex
+    Codex,
+}
+
+impl ClientName {
+    fn agent(self, model: Option<String>, args: Vec<String>) -> Agent {
+        match self {
+            Self::Claude => Agent::Claude { model, args },
+            Self::Codex => Agent::Codex { model, args },
+        }
+    }
 }
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -225,9 +264,10 @@ impl TaskWords {
         // Without a file, clap has seen to it that both are there.
         let (plan, repo) = (self.plan.unwrap_or_default(), self.repo.unwrap_or_default());
         let plan = if plan == "-" { read_plan()? } else { plan };
-        let argv = match self.agent_cmd {
-            Some(line) => shell_line(line),
-            None => self.agent_argv,
+        let agent = match (self.agent, self.agent_cmd) {
+            (Some(client), _) => client.agent(self.model, self.agent_arg),
+            (None, Some(line)) => Agent::Command { argv: shell_line(line) },
+            (None, None) => Agent::Command { argv: self.agent_argv },
         };
         let name = self.name.unwrap_or_else(|| first_line(&plan));
         Ok(TaskSubmission {
@@ -239,6 +279,8 @@ impl TaskWords {
             max_retries: self.max_retries,
             timeout_secs: self.timeout,
             checkpoint_interval_secs: self.checkpoint_interval,
+            max_cost_usd: self.max_cost,
+            max_tokens: self.max_tokens,
             continue_from_task_id: source,
             checkpoint_sha: self.checkpoint_sha,
             copy_files: self.copy_file,
@@ -251,7 +293,7 @@ impl TaskWords {
                 (false, false, false) => CompletionAction::Push,
             },
             merge_strategy: if self.squash { MergeStrategy::Squash } else { MergeStrategy::Merge },
-            ..TaskSubmission::new(name, plan, repository(&repo)?, Agent::Command { argv })
+            ..TaskSubmission::new(name, plan, repository(&repo)?, agent)
         })
     }
 }

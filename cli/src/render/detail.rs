@@ -9,6 +9,7 @@ use makima_shared::domain::{
     TaskSummary,
 };
 
+use super::agent_event::spend;
 use super::lists::lines_changed;
 use super::table::{Column, table};
 use super::time::{ago, at, span};
@@ -72,6 +73,11 @@ fn standing(fields: &mut Fields, task: &Task, waiting_for: Option<&str>, now: Da
     };
     fields.add("ended", task.finished_at.map(took));
     fields.add("retries", format!("{} of {}", task.retry_count, task.max_retries));
+    fields.add("spent", spend(&task.spent));
+    let cost = task.max_cost_usd.map(|usd| format!("{usd} USD"));
+    let tokens = task.max_tokens.map(|tokens| format!("{tokens} tokens"));
+    let caps: Vec<_> = [cost, tokens].into_iter().flatten().collect();
+    fields.add("may spend", (!caps.is_empty()).then(|| caps.join(", ")));
 }
 
 fn request(fields: &mut Fields, task: &Task) {
@@ -103,7 +109,14 @@ fn start(task: &Task) -> Option<String> {
 pub(super) fn agent(agent: &Agent) -> String {
     match agent {
         Agent::Command { argv } => one_line(&argv.join(" ")),
+        Agent::Claude { model, args } => client("claude", model.as_deref(), args),
+        Agent::Codex { model, args } => client("codex", model.as_deref(), args),
     }
+}
+
+fn client(name: &str, model: Option<&str>, args: &[String]) -> String {
+    let model = model.map(|model| format!(" ({model})")).unwrap_or_default();
+    one_line(&format!("{name}{model} {}", args.join(" "))).trim_end().to_owned()
 }
 
 fn result(fields: &mut Fields, task: &Task, checkpoint: Option<&Checkpoint>, now: DateTime<Utc>) {
@@ -183,6 +196,8 @@ fn outcome(outcome: Option<AttemptOutcome>) -> String {
         AttemptOutcome::Completed => style("completed").green().to_string(),
         AttemptOutcome::HandedBack => "handed back".to_owned(),
         AttemptOutcome::Cancelled => "cancelled".to_owned(),
+        AttemptOutcome::AgentLimited => "agent limited".to_owned(),
+        AttemptOutcome::OverBudget => bad("over budget"),
         AttemptOutcome::AgentFailed => bad("agent failed"),
         AttemptOutcome::TimedOut => bad("timed out"),
         AttemptOutcome::PreparationFailed => bad("not prepared"),

@@ -182,6 +182,18 @@ pub const SETTINGS: &[Setting] = &[
         "names with spaces between",
         "variables of the worker's environment that agents get",
     ),
+    text(
+        "worker.claude_path",
+        "claude",
+        "a program, found on PATH if it is a bare name, or nothing",
+        "Claude Code; a worker that has it offers agent:claude",
+    ),
+    text(
+        "worker.codex_path",
+        "codex",
+        "a program, found on PATH if it is a bare name, or nothing",
+        "Codex; a worker that has it offers agent:codex",
+    ),
     number(
         "checkpoint.max_patch_bytes",
         "10485760",

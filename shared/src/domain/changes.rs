@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission,
+    sorted_labels,
 };
 pub use field::TaskField;
 
@@ -71,6 +72,14 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i32, required = false, minimum = 1)]
     pub checkpoint_interval_secs: Option<i32>,
+    /// What all attempts together may cost, in US dollars.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false)]
+    pub max_cost_usd: Option<Option<f64>>,
+    /// How many tokens all attempts together may use.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>, required = false, minimum = 1)]
+    pub max_tokens: Option<Option<i64>>,
     /// Not before this time.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DateTime<Utc>>, required = false)]
@@ -113,6 +122,8 @@ impl TaskChanges {
             max_retries: None,
             timeout_secs: None,
             checkpoint_interval_secs: None,
+            max_cost_usd: None,
+            max_tokens: None,
             run_at: None,
             env: None,
             completion_action: None,
@@ -146,6 +157,8 @@ impl TaskChanges {
             max_retries: self.max_retries,
             timeout_secs: self.timeout_secs.flatten(),
             checkpoint_interval_secs: self.checkpoint_interval_secs,
+            max_cost_usd: self.max_cost_usd.flatten(),
+            max_tokens: self.max_tokens.flatten(),
             run_at: self.run_at.flatten(),
             env: self.env.clone().unwrap_or_default(),
             ..TaskSubmission::new(words(&self.name), words(&self.plan), repository_url, agent)
@@ -173,19 +186,37 @@ impl CheckedChanges {
         set(TaskField::Description, &mut task.description, given.description.as_ref(), &mut fields);
         set(TaskField::BaseBranch, &mut task.base_branch, given.base_branch.as_ref(), &mut fields);
         set(TaskField::TargetBranch, &mut task.target_branch, given.target_branch.as_ref(), &mut fields);
+        let before = task.agent.clone();
         set(TaskField::Agent, &mut task.agent, given.agent.as_ref(), &mut fields);
+        self.write_labels(&before, task, &mut fields);
         set(TaskField::Priority, &mut task.priority, given.priority.as_ref(), &mut fields);
         set(TaskField::ContractId, &mut task.contract_id, given.contract_id.as_ref(), &mut fields);
-        set(TaskField::Labels, &mut task.labels, given.labels.as_ref(), &mut fields);
         set(TaskField::MaxRetries, &mut task.max_retries, given.max_retries.as_ref(), &mut fields);
         set(TaskField::TimeoutSecs, &mut task.timeout_secs, given.timeout_secs.as_ref(), &mut fields);
         let interval = given.checkpoint_interval_secs.as_ref();
         set(TaskField::CheckpointIntervalSecs, &mut task.checkpoint_interval_secs, interval, &mut fields);
+        set(TaskField::MaxCostUsd, &mut task.max_cost_usd, given.max_cost_usd.as_ref(), &mut fields);
+        set(TaskField::MaxTokens, &mut task.max_tokens, given.max_tokens.as_ref(), &mut fields);
         set(TaskField::RunAt, &mut task.run_at, given.run_at.as_ref(), &mut fields);
         set(TaskField::Env, &mut task.env, given.env.as_ref(), &mut fields);
         let action = given.completion_action.as_ref();
         set(TaskField::CompletionAction, &mut task.completion_action, action, &mut fields);
         fields
+    }
+
+    /// The label of the agent's client goes and comes with the agent, and is no change of its own.
+    fn write_labels(&self, before: &Agent, task: &mut Task, fields: &mut Vec<TaskField>) {
+        let own = |agent: &Agent| agent.client().map(|client| client.label().to_owned());
+        let (old, new) = (own(before), own(&task.agent));
+        let mut asked = task.labels.clone();
+        asked.retain(|label| old.as_ref() != Some(label));
+        let given = self.0.labels.clone().map(|mut labels| {
+            labels.retain(|label| new.as_ref() != Some(label));
+            labels
+        });
+        set(TaskField::Labels, &mut asked, given.as_ref(), fields);
+        asked.extend(new);
+        task.labels = sorted_labels(asked);
     }
 }
 

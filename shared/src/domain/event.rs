@@ -13,7 +13,8 @@ use super::{Epoch, TaskStatus, Transition};
 pub enum EventKind {
     /// The task moved; the data is a [`StatusChange`].
     Status,
-    /// One line of the agent: `{"stream": "stdout", "text": ".."}`, with `"partial": true` where the line goes on.
+    /// One line of the agent: `{"stream": "stdout", "text": ".."}`, with `"partial": true` where the line goes on, and with
+    /// `"parsed": [..]` where it is known what it says.
     Output,
     /// A checkpoint was stored.
     Checkpoint,

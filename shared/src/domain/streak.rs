@@ -13,6 +13,13 @@ const FREE_UNREACHABLE: u32 = 8;
 /// How long a task rests while its remote is unreachable: longer than after other failures, because nothing but time helps.
 const UNREACHABLE_RESTS: RetryPolicy =
     RetryPolicy { base_delay: Duration::from_secs(5), max_delay: Duration::from_secs(300) };
+/// How often a client may meet a limit in a row before each further time spends a retry: with [`LIMITED_RESTS`], days.
+const FREE_LIMITED: u32 = 500;
+/// How long a task rests whose client does not say when its limit ends.
+const LIMITED_RESTS: RetryPolicy =
+    RetryPolicy { base_delay: Duration::from_secs(30), max_delay: Duration::from_secs(900) };
+/// How far the tasks that wait for the same limit are spread behind its end.
+const LIMITED_SPREAD: Duration = Duration::from_secs(20);
 /// How often a task may be handed back before the next time counts as a lost worker.
 const FREE_HAND_BACKS: u32 = 20;
 
@@ -34,6 +41,32 @@ impl Transition {
             Self { name: "postponed", spends_retry: false, ..postponed }
         } else {
             Self::attempt_failed(epoch, failure, retry_count, max_retries, &UNREACHABLE_RESTS)
+        };
+        Self { delay: moved.delay.map(|_jittered| rest), ..moved }
+    }
+
+    /// The agent could not ask its model, after `streak` attempts that could not either: what stands against it ends in `wait`,
+    /// if the client says so. Nothing is said against the task, which spends no retry.
+    #[must_use]
+    pub fn agent_limited(
+        epoch: Epoch,
+        code: &'static str,
+        message: impl Into<String>,
+        wait: Option<Duration>,
+        streak: u32,
+        retry_count: i16,
+        max_retries: i16,
+    ) -> Self {
+        let failure = Failure::new(AttemptOutcome::AgentLimited, code, message);
+        let rest = match wait {
+            Some(wait) => wait + LIMITED_SPREAD.mul_f64(rand::random::<f64>()),
+            None => LIMITED_RESTS.steady_delay(streak),
+        };
+        let moved = if streak < FREE_LIMITED {
+            let postponed = Self::attempt_failed(epoch, failure, 0, 1, &LIMITED_RESTS);
+            Self { name: "postponed", spends_retry: false, ..postponed }
+        } else {
+            Self::attempt_failed(epoch, failure, retry_count, max_retries, &LIMITED_RESTS)
         };
         Self { delay: moved.delay.map(|_jittered| rest), ..moved }
     }
@@ -61,6 +94,20 @@ impl Transition {
 mod tests {
     use super::*;
     use crate::domain::TaskStatus;
+
+    #[test]
+    fn a_limit_spends_no_retry_and_the_task_rests_until_it_ends() {
+        let limited = |wait, streak| {
+            Transition::agent_limited(Epoch::from(1), "AGENT_USAGE_LIMIT", "resets 10pm", wait, streak, 0, 0)
+        };
+        let hour = Duration::from_secs(3600);
+        let told = limited(Some(hour), 0);
+        assert_eq!((told.name, told.to, told.spends_retry), ("postponed", TaskStatus::Pending, false));
+        assert!(told.delay.unwrap() >= hour && told.delay.unwrap() <= hour + LIMITED_SPREAD);
+        assert!(limited(None, 0).delay.unwrap() >= LIMITED_RESTS.base_delay / 2);
+        assert!(limited(None, 9).delay.unwrap() >= LIMITED_RESTS.max_delay / 2);
+        assert_eq!(limited(None, FREE_LIMITED).to, TaskStatus::Failed, "a task comes to its end some day");
+    }
 
     fn unreachable(streak: u32, retry_count: i16) -> Transition {
         Transition::repository_unreachable(Epoch::from(1), "no route", streak, retry_count, 3)

@@ -68,6 +68,15 @@ pub struct TaskSubmission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub checkpoint_interval_secs: Option<i32>,
+    /// What all attempts together may cost, in US dollars, as far as the client tells; no limit if none. A task that reaches it
+    /// is `interrupted`, and goes on with a higher one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0)]
+    pub max_cost_usd: Option<f64>,
+    /// How many tokens all attempts together may use, those out of the client's cache left out; no limit if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub max_tokens: Option<i64>,
     /// Not before this time, in the years 1970 to 9999.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_at: Option<DateTime<Utc>>,
@@ -191,6 +200,8 @@ impl TaskSubmission {
             max_retries: None,
             timeout_secs: None,
             checkpoint_interval_secs: None,
+            max_cost_usd: None,
+            max_tokens: None,
             run_at: None,
             continue_from_task_id: None,
             checkpoint_sha: None,

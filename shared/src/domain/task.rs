@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Agent, Completion, CompletionAction, ContractId, Epoch, MergeStrategy, OwnerId, TaskId, TaskStatus,
-    WorkerId,
+    Agent, Caps, Completion, CompletionAction, ContractId, Epoch, MergeStrategy, OwnerId, Spend, TaskId,
+    TaskStatus, WorkerId,
 };
 
 /// How an attempt ended.
@@ -33,6 +33,10 @@ pub enum AttemptOutcome {
     HandedBack,
     /// Somebody stopped the task.
     Cancelled,
+    /// The agent could not ask its model: a limit, no room at the vendor's, or a login that is no longer good.
+    AgentLimited,
+    /// What the task may spend is spent.
+    OverBudget,
 }
 
 impl AttemptOutcome {
@@ -49,6 +53,8 @@ impl AttemptOutcome {
             Self::WorkspaceLost => "workspace_lost",
             Self::HandedBack => "handed_back",
             Self::Cancelled => "cancelled",
+            Self::AgentLimited => "agent_limited",
+            Self::OverBudget => "over_budget",
         }
     }
 }
@@ -91,6 +97,15 @@ pub struct Task {
     pub timeout_secs: Option<i32>,
     /// How often its work is saved, in seconds.
     pub checkpoint_interval_secs: i32,
+    /// What all attempts together may cost, in US dollars; no limit if none.
+    #[serde(default)]
+    pub max_cost_usd: Option<f64>,
+    /// How many tokens all attempts together may use; no limit if none.
+    #[serde(default)]
+    pub max_tokens: Option<i64>,
+    /// What all attempts together have spent.
+    #[serde(default)]
+    pub spent: Spend,
     /// Not before this time.
     pub run_at: Option<DateTime<Utc>>,
     /// The task whose work it goes on from.
@@ -205,6 +220,9 @@ pub struct Attempt {
     pub error_code: Option<String>,
     /// Why it ended so, in words.
     pub error_message: Option<String>,
+    /// What it has spent.
+    #[serde(default)]
+    pub spent: Spend,
 }
 
 /// Where a task's work starts that does not start at the tip of its branch.
@@ -260,6 +278,8 @@ pub struct ClaimedTask {
     pub timeout_secs: Option<i32>,
     /// How often its work is saved, in seconds.
     pub checkpoint_interval_secs: i32,
+    /// What all attempts together may spend.
+    pub caps: Caps,
     /// Where its work starts, if not at the tip of its branch.
     pub start: StartPoint,
     /// Globs of ignored files that its checkpoints keep.

@@ -112,6 +112,8 @@ pub struct Transition {
 impl Transition {
     /// The name of the one move that leaves an end.
     pub(super) const RESTARTED: &str = "restarted";
+    /// The code of a task that may spend no more.
+    pub const OVER_BUDGET: &str = "OVER_BUDGET";
 
     fn new(name: &'static str, from: &'static [TaskStatus], to: TaskStatus) -> Self {
         Self {
@@ -189,6 +191,17 @@ impl Transition {
         }
     }
 
+    /// What the task may spend is spent: it stands still at its last checkpoint until somebody raises its caps and starts it.
+    #[must_use]
+    pub fn over_budget(epoch: Epoch, message: impl Into<String>) -> Self {
+        Self {
+            epoch: Some(epoch),
+            reason: Some(Reason::new(Self::OVER_BUDGET, message)),
+            attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::OverBudget, exit_code: None }),
+            ..Self::new("interrupted", &[TaskStatus::Running], TaskStatus::Interrupted)
+        }
+    }
+
     /// Somebody asked for the task to stop. Whatever its attempt still writes is refused from here on.
     #[must_use]
     pub fn cancelled() -> Self {
@@ -263,6 +276,8 @@ mod tests {
             Transition::attempt_failed(epoch, failure(false), 0, 3, &policy),
             Transition::attempt_failed(epoch, failure(false), 3, 3, &policy),
             Transition::handed_back(epoch),
+            Transition::over_budget(epoch, "spent"),
+            Transition::agent_limited(epoch, "AGENT_OVERLOADED", "no room", None, 0, 0, 3),
             Transition::cancelled(),
             Transition::dependency_failed(String::new()),
             Transition::released(),

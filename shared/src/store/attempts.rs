@@ -1,7 +1,7 @@
 //! Attempts: what an open one notes, and what is told of those that ended.
 
 use super::{Fenced, Store, StoreError};
-use crate::domain::{Attempt, AttemptOutcome, Epoch, OwnerId, TaskId, WorkerId};
+use crate::domain::{Attempt, AttemptOutcome, Epoch, OwnerId, Spend, TaskId, TokenUsage, WorkerId};
 
 /// An attempt that a worker believes to be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,12 +29,12 @@ impl Store {
     /// # Errors
     /// PostgreSQL is away.
     pub async fn attempts_list(&self, owner: OwnerId, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
-        let attempts = sqlx::query_as!(
-            Attempt,
+        let attempts = sqlx::query!(
             r#"
             SELECT a.epoch AS "epoch: Epoch", a.worker_id AS "worker_id: WorkerId", w.name AS worker_name,
                    a.claimed_at, a.started_at, a.resumed_from, a.ended_at, a.outcome AS "outcome: AttemptOutcome",
-                   a.exit_code, a.error_code, a.error_message
+                   a.exit_code, a.error_code, a.error_message, a.input_tokens, a.cached_input_tokens, a.output_tokens,
+                   a.cost_usd
             FROM attempts a
             JOIN tasks t ON t.id = a.task_id
             JOIN workers w ON w.id = a.worker_id
@@ -44,13 +44,85 @@ impl Store {
             owner.uuid(),
             task.uuid(),
         )
+        .map(|row| {
+            let tokens = TokenUsage {
+                input_tokens: row.input_tokens,
+                cached_input_tokens: row.cached_input_tokens,
+                output_tokens: row.output_tokens,
+            };
+            Attempt {
+                epoch: row.epoch,
+                worker_id: row.worker_id,
+                worker_name: row.worker_name,
+                claimed_at: row.claimed_at,
+                started_at: row.started_at,
+                resumed_from: row.resumed_from,
+                ended_at: row.ended_at,
+                outcome: row.outcome,
+                exit_code: row.exit_code,
+                error_code: row.error_code,
+                error_message: row.error_message,
+                spent: Spend { tokens, cost_usd: row.cost_usd },
+            }
+        })
         .fetch_all(&self.pool)
         .await?;
         Ok(attempts)
     }
 
+    /// Notes what an attempt has spent so far.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempt_spent(&self, attempt: OpenAttempt, spent: &Spend) -> Result<Fenced<()>, StoreError> {
+        let noted = sqlx::query!(
+            r#"
+            WITH head AS (
+                SELECT id, epoch FROM tasks
+                WHERE id = $1 AND epoch = $2 AND status IN ('starting', 'running')
+                FOR NO KEY UPDATE
+            )
+            UPDATE attempts a SET input_tokens = $3, cached_input_tokens = $4, output_tokens = $5, cost_usd = $6
+            FROM head WHERE a.task_id = head.id AND a.epoch = head.epoch
+            "#,
+            attempt.task_id.uuid(),
+            attempt.epoch.number(),
+            spent.tokens.input_tokens,
+            spent.tokens.cached_input_tokens,
+            spent.tokens.output_tokens,
+            spent.cost_usd,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(Fenced::from_option((noted.rows_affected() == 1).then_some(())))
+    }
+
+    /// Sums up what a task's attempts have spent.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn attempts_spent(&self, task: TaskId) -> Result<Spend, StoreError> {
+        let row = sqlx::query!(
+            r#"
+            SELECT coalesce(sum(input_tokens), 0)::bigint AS "input_tokens!",
+                   coalesce(sum(cached_input_tokens), 0)::bigint AS "cached_input_tokens!",
+                   coalesce(sum(output_tokens), 0)::bigint AS "output_tokens!", sum(cost_usd) AS cost_usd
+            FROM attempts WHERE task_id = $1
+            "#,
+            task.uuid(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let tokens = TokenUsage {
+            input_tokens: row.input_tokens,
+            cached_input_tokens: row.cached_input_tokens,
+            output_tokens: row.output_tokens,
+        };
+        Ok(Spend { tokens, cost_usd: row.cost_usd })
+    }
+
     /// Counts how many of a task's attempts ended in this way since the last one that counted against the task: those that
-    /// were handed back or did not reach the repository do not, whichever of the two comes in between. A restart begins anew.
+    /// were handed back, did not reach the repository or met a limit do not, whichever of these comes in between. A restart begins anew.
     ///
     /// # Errors
     /// PostgreSQL is away.
@@ -60,7 +132,7 @@ impl Store {
             SELECT count(*) AS "count!" FROM attempts
             WHERE task_id = $1 AND outcome = $2 AND epoch > greatest(
                 (SELECT max(epoch) FROM attempts
-                 WHERE task_id = $1 AND outcome NOT IN ('handed_back', 'repository_unreachable')),
+                 WHERE task_id = $1 AND outcome NOT IN ('handed_back', 'repository_unreachable', 'agent_limited')),
                 (SELECT restarted_at_epoch FROM tasks WHERE id = $1))
             "#,
             task.uuid(),

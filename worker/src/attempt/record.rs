@@ -53,11 +53,14 @@ fn line_event(line: &OutputLine) -> Value {
         Stream::Stdout => OutputStream::Stdout,
         Stream::Stderr => OutputStream::Stderr,
     };
+    let mut event = json!({ "stream": stream, "text": line.text });
     if line.partial {
-        json!({ "stream": stream, "text": line.text, "partial": true })
-    } else {
-        json!({ "stream": stream, "text": line.text })
+        event["partial"] = true.into();
     }
+    if let Some(parsed) = &line.parsed {
+        event["parsed"] = json!(parsed);
+    }
+    event
 }
 
 fn cut_event(cut: &Truncated) -> Value {

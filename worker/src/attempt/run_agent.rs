@@ -1,8 +1,11 @@
 //! The agent runs: its output goes to the store, its work is saved by and by, and it ends in time.
 
+mod spending;
+
+use std::path::Path;
 use std::time::Duration;
 
-use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Transition};
+use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Spend, TokenUsage, Transition};
 use makima_shared::telemetry::names;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -11,11 +14,12 @@ use tracing::{info, warn};
 
 use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record, save};
-use crate::agent;
+use crate::agent::{self, Ask, Heard, Hearing, Launching};
 use crate::checkpoint::{Checkpointer, Taken};
 use crate::checkpoint_request::Desk;
-use crate::output::{Batch, PumpReport, pump};
+use crate::output::{Batch, PumpReport, pump_heard};
 use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
+use spending::Budget;
 
 /// How many batches of output wait for the store before the agent is held back.
 const OUTPUT_BATCHES: usize = 16;
@@ -25,11 +29,23 @@ const PIPE_PATIENCE: Duration = Duration::from_secs(2);
 /// How far a signal to a whole control group may be ahead of the worker's own notice of it.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Whether a sandbox is in force around agents. None is built yet; what stands here must be true, or clients that are told
+/// so would leave out their own questions.
+const SANDBOXED: bool = false;
+
 /// How an agent ended that decided its attempt by itself.
 pub(super) struct Outcome {
     pub(super) agent_end: AgentEnd,
+    pub(super) heard: Heard,
     /// Whether its last work is in a checkpoint.
     pub(super) is_saved: bool,
+}
+
+/// The same, with its last work saved if it can be.
+struct Settled {
+    agent_end: AgentEnd,
+    is_saved: bool,
+    stopped_by_budget: bool,
 }
 
 /// What makes a worker end an agent.
@@ -41,6 +57,8 @@ pub(super) enum StopCause {
     Drain,
     /// The task's time is over.
     Timeout,
+    /// What the task may spend is spent.
+    Budget,
     /// The workspace has vanished.
     WorkspaceGone,
 }
@@ -48,15 +66,18 @@ pub(super) enum StopCause {
 /// Runs the agent to its end and saves what it leaves. `Err` if something else than the agent decides the attempt.
 pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Outcome, End> {
     let desk = open_desk(prepared);
-    let mut process = start(attempt, prepared, desk.as_ref()).await?;
+    let budget = Budget::of(attempt).await?;
+    let mut process = start(attempt, prepared, desk.as_ref(), &budget).await?;
     let streams = process.stdout().zip(process.stderr());
     let (batch_sink, batches) = mpsc::channel(OUTPUT_BATCHES);
     let limit = attempt.context().config.worker.max_output_bytes;
     let (ended, activity) = (CancellationToken::new(), Notify::new());
+    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), TokenUsage::default());
+    let (spent, counted) = (hearing.spent(), hearing.spent());
     let output = async {
         if let Some((stdout, stderr)) = streams {
             let waiting = batch_sink.downgrade();
-            let reading = pump(stdout, stderr, limit, batch_sink);
+            let reading = pump_heard(stdout, stderr, limit, &mut hearing, batch_sink);
             let recording = record::run(attempt, batches, &activity);
             tokio::join!(read_output(attempt, reading, waiting, &ended), recording);
         }
@@ -70,15 +91,29 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let mut checkpointer = Checkpointer::new(attempt, &prepared.workspace, prepared.restored_tree.clone());
     let (verdict_sink, verdict) = oneshot::channel();
     let agent = async {
-        let end = watch(attempt, &mut process, verdict).await;
+        let end = watch(attempt, &mut process, verdict, budget.spent(spent)).await;
         ended.cancel();
         end
     };
     // The output ends when the last process of the tree has ended, and so before or soon after the agent's end is known.
     let saving = save::run(attempt, &mut checkpointer, &activity, asks, &ended, verdict_sink);
-    let ((agent_end, cause), (), (), ()) = tokio::join!(agent, output, desk, saving);
+    let account = spending::keep_account(attempt, counted, &ended);
+    let ((agent_end, cause), (), (), (), ()) = tokio::join!(agent, output, desk, saving, account);
     info!(end = ?agent_end, ?cause, "the agent ended");
-    settle(attempt, agent_end, cause, &mut checkpointer).await
+    let heard = hearing.heard;
+    spending::note(attempt, &heard.spend).await;
+    let over_budget =
+        || budget.reached(&heard.spend).unwrap_or_else(|| "what it may spend is spent".to_owned());
+    let is_good = agent::judge(agent::adapter(&attempt.task.agent), &heard, &agent_end).is_ok();
+    match settle(attempt, agent_end, cause, &mut checkpointer).await? {
+        // It had just come to a good end by itself.
+        Settled { stopped_by_budget: true, .. } if !is_good => Err(End::OverBudget(over_budget())),
+        Settled { agent_end, is_saved, .. } if heard.over_budget && !is_good => {
+            info!(end = ?agent_end, is_saved, "the client ended: its budget is spent");
+            Err(End::OverBudget(over_budget()))
+        }
+        Settled { agent_end, is_saved, .. } => Ok(Outcome { agent_end, heard, is_saved }),
+    }
 }
 
 /// Reads the agent's output to its end. The pipes close with the last process that has them; one that lives on outside of
@@ -117,20 +152,44 @@ fn open_desk(prepared: &Prepared) -> Option<Desk> {
         .ok()
 }
 
-async fn start(attempt: &Attempt<'_>, prepared: &Prepared, desk: Option<&Desk>) -> Result<AgentProcess, End> {
+async fn start(
+    attempt: &Attempt<'_>,
+    prepared: &Prepared,
+    desk: Option<&Desk>,
+    budget: &Budget,
+) -> Result<AgentProcess, End> {
     let (context, task) = (attempt.context(), attempt.task);
     let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
-    let command = agent::prepare(
-        task,
-        &prepared.workspace,
+    let program = match task.agent.client() {
+        Some(client) => context
+            .clients
+            .program(client)
+            .ok_or_else(|| failed(format!("this worker does not have {} (any more)", client.as_str())))?,
+        None => Path::new(""),
+    };
+    let launching = Launching {
+        workspace: &prepared.workspace,
         desk,
-        &context.executable,
-        &context.config.worker.agent_env,
-    )
-    .map_err(|error| failed(error.to_string()))?;
+        executable: &context.executable,
+        allowed_env: &context.config.worker.agent_env,
+    };
+    let home = prepared.workspace.home();
+    let ask = Ask {
+        task,
+        program,
+        home: &home,
+        session: None,
+        sandboxed: SANDBOXED,
+        is_root: nix::unistd::geteuid().is_root(),
+        budget_usd: budget.left_usd(),
+    };
+    let command = agent::prepare(&launching, &ask).map_err(|error| failed(error.to_string()))?;
     // The move comes first: once it is taken, nobody else has the task, and the agent may start.
     accepted(attempt.transition(Transition::started(task.epoch)).await)?;
     metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
+    if let Some(words) = budget.reached(&Spend::default()) {
+        return Err(End::OverBudget(words));
+    }
     let lease = &attempt.life.lease;
     AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
 }
@@ -140,23 +199,27 @@ async fn watch(
     attempt: &Attempt<'_>,
     process: &mut AgentProcess,
     verdict: oneshot::Receiver<StopCause>,
+    budget_spent: impl Future<Output = ()>,
 ) -> (AgentEnd, Option<StopCause>) {
     let cause = tokio::select! {
         agent_end = process.wait() => return (agent_end, None),
         cause = stop_causes(attempt) => cause,
         Ok(cause) = verdict => cause,
+        () = budget_spent => StopCause::Budget,
     };
     let grace = match cause {
         // Nothing that it still does can be kept.
         StopCause::Revoked | StopCause::WorkspaceGone => Duration::ZERO,
-        StopCause::Drain | StopCause::Timeout => attempt.context().config.worker.stop_grace,
+        StopCause::Drain | StopCause::Timeout | StopCause::Budget => {
+            attempt.context().config.worker.stop_grace
+        }
     };
     warn!(?cause, "stopping the agent");
-    process.stop(agent::stop_signal(&attempt.task.agent), grace);
+    process.stop(agent::adapter(&attempt.task.agent).stop_signal(), grace);
     let agent_end = tokio::select! {
         agent_end = process.wait() => agent_end,
         () = attempt.revoked(), if cause != StopCause::Revoked => {
-            process.stop(agent::stop_signal(&attempt.task.agent), Duration::ZERO);
+            process.stop(agent::adapter(&attempt.task.agent).stop_signal(), Duration::ZERO);
             return (process.wait().await, Some(StopCause::Revoked));
         }
     };
@@ -184,7 +247,7 @@ async fn settle(
     agent_end: AgentEnd,
     cause: Option<StopCause>,
     checkpointer: &mut Checkpointer<'_>,
-) -> Result<Outcome, End> {
+) -> Result<Settled, End> {
     let dead_man = matches!(agent_end.killed_because(), Some(KillReason::Lease | KillReason::WorkerGone));
     if cause == Some(StopCause::Revoked) || dead_man {
         return Err(End::Over);
@@ -201,7 +264,7 @@ async fn settle(
     let saved = match cause {
         // Nothing is there to read, or the reader of before still hangs in it.
         Some(StopCause::WorkspaceGone) => Taken::WorkspaceGone,
-        Some(StopCause::Revoked | StopCause::Drain | StopCause::Timeout) | None => {
+        Some(StopCause::Revoked | StopCause::Drain | StopCause::Timeout | StopCause::Budget) | None => {
             checkpointer.take(trigger, None).await
         }
     };
@@ -224,7 +287,10 @@ async fn settle(
                 format!("the agent ran longer than {secs} s"),
             ))
         }
-        Some(StopCause::Revoked | StopCause::WorkspaceGone) | None => Ok(Outcome { agent_end, is_saved }),
+        Some(StopCause::Budget) => Ok(Settled { agent_end, is_saved, stopped_by_budget: true }),
+        Some(StopCause::Revoked | StopCause::WorkspaceGone) | None => {
+            Ok(Settled { agent_end, is_saved, stopped_by_budget: false })
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub const BATCH_BYTES: u64 = 256 * 1024;
 pub const BATCH_AGE: Duration = Duration::from_millis(50);
 
 /// Lines of both streams, in order of arrival.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The lines.
     pub lines: Vec<OutputLine>,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use makima_shared::domain::AgentEvent;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// The longest text that goes in one piece; longer lines come in several.
@@ -20,7 +21,7 @@ pub enum Stream {
 }
 
 /// One line, or a piece of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OutputLine {
     /// Where it came from.
     pub stream: Stream,
@@ -29,6 +30,8 @@ pub struct OutputLine {
     pub text: String,
     /// Whether the line goes on in the stream's next piece.
     pub partial: bool,
+    /// What the line says, where it was understood: with its last piece. Nothing stands with the pieces before.
+    pub parsed: Option<Vec<AgentEvent>>,
 }
 
 /// Splits a stream into lines of at most [`MAX_PIECE_BYTES`] raw bytes.
@@ -123,7 +126,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             self.buffer.clear();
             (self.start, self.searched) = (0, 0);
         }
-        OutputLine { stream: self.stream, text, partial }
+        OutputLine { stream: self.stream, text, partial, parsed: None }
     }
 }
 

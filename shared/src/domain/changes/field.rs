@@ -33,6 +33,10 @@ pub enum TaskField {
     TimeoutSecs,
     /// `checkpointIntervalSecs`
     CheckpointIntervalSecs,
+    /// `maxCostUsd`
+    MaxCostUsd,
+    /// `maxTokens`
+    MaxTokens,
     /// `runAt`
     RunAt,
     /// `env`
@@ -58,6 +62,8 @@ impl TaskField {
             | Self::MaxRetries
             | Self::TimeoutSecs
             | Self::CheckpointIntervalSecs
+            | Self::MaxCostUsd
+            | Self::MaxTokens
             | Self::Env
             | Self::CompletionAction => !status.is_terminal() && !status.is_active(),
             Self::DependsOn | Self::RunAt => status == TaskStatus::Pending,
@@ -81,6 +87,8 @@ impl TaskField {
             Self::MaxRetries => "maxRetries",
             Self::TimeoutSecs => "timeoutSecs",
             Self::CheckpointIntervalSecs => "checkpointIntervalSecs",
+            Self::MaxCostUsd => "maxCostUsd",
+            Self::MaxTokens => "maxTokens",
             Self::RunAt => "runAt",
             Self::Env => "env",
             Self::CompletionAction => "completionAction",

@@ -7,7 +7,7 @@ use chrono::Datelike;
 
 use super::{FieldError, SubmissionPolicy, TaskSubmission};
 use crate::domain::labels::{MAX_LABELS, is_label, sorted_labels};
-use crate::domain::{BranchName, Dependency, RepositoryUrl, TaskId, is_hidden};
+use crate::domain::{AgentClient, BranchName, Dependency, RepositoryUrl, TaskId, is_hidden};
 
 const MAX_NAME_CHARS: usize = 200;
 const MAX_PLAN_BYTES: usize = 256 * 1024;
@@ -17,11 +17,16 @@ const MAX_ENV_ENTRIES: usize = 100;
 const MAX_ENV_BYTES: usize = 64 * 1024;
 const MAX_TIMEOUT_SECS: i32 = 30 * 24 * 3600;
 const MAX_INTERVAL_SECS: i32 = 24 * 3600;
+const MAX_COST_USD: f64 = 1e6;
+const MAX_TOKENS: i64 = 1_000_000_000_000;
 /// What four digits can say, and PostgreSQL store.
 const RUN_AT_YEARS: RangeInclusive<i32> = 1970..=9999;
 
 impl TaskSubmission {
+    /// Checks the labels, and adds the one of the agent's client, which no owner has to think of.
     pub(super) fn check_labels(&mut self, errors: &mut Vec<FieldError>) {
+        let own = self.agent.client().map(AgentClient::label);
+        self.labels.retain(|label| own != Some(label));
         if self.labels.len() > MAX_LABELS {
             errors.push(FieldError::new("labels", "has more than 16 entries"));
         } else if !self.labels.iter().all(|label| is_label(label)) {
@@ -29,6 +34,7 @@ impl TaskSubmission {
                 "must be words of up to 63 letters, digits and ._:/=- that start with a letter or digit";
             errors.push(FieldError::new("labels", problem));
         }
+        self.labels.extend(self.agent.client().map(|client| client.label().to_owned()));
         self.labels = sorted_labels(std::mem::take(&mut self.labels));
     }
 
@@ -115,6 +121,12 @@ impl TaskSubmission {
                 errors.push(FieldError::new(field, format!("must be a whole number from {low} to {high}")));
             }
         }
+        if self.max_cost_usd.is_some_and(|usd| !(usd > 0.0 && usd <= MAX_COST_USD)) {
+            errors.push(FieldError::new("maxCostUsd", "must be a number above 0, up to 1000000"));
+        }
+        if self.max_tokens.is_some_and(|tokens| !(1..=MAX_TOKENS).contains(&tokens)) {
+            errors.push(FieldError::new("maxTokens", "must be a whole number from 1 to 1000000000000"));
+        }
         if self.run_at.is_some_and(|time| !RUN_AT_YEARS.contains(&time.year())) {
             errors.push(FieldError::new("runAt", "must lie in the years 1970 to 9999"));
         }
@@ -186,6 +198,9 @@ mod tests {
             (serde_json::json!({"baseBranch": "a", "targetBranch": "a"}), "targetBranch"),
             (serde_json::json!({"priority": 101}), "priority"),
             (serde_json::json!({"timeoutSecs": 0}), "timeoutSecs"),
+            (serde_json::json!({"maxCostUsd": 0}), "maxCostUsd"),
+            (serde_json::json!({"maxCostUsd": 1e7}), "maxCostUsd"),
+            (serde_json::json!({"maxTokens": 0}), "maxTokens"),
             (serde_json::json!({"runAt": "-262143-01-01T00:00:00Z"}), "runAt"),
             (serde_json::json!({"runAt": "1969-12-31T23:59:59Z"}), "runAt"),
             (serde_json::json!({"runAt": "+10000-01-01T00:00:00Z"}), "runAt"),

@@ -203,6 +203,7 @@ async fn row_write_in_txn(
             name = $2, plan = $3, description = $4, base_branch = $5, target_branch = $6, agent = $7, env = $8,
             priority = $9, labels = $10, max_retries = $11, timeout_secs = $12, checkpoint_interval_secs = $13,
             completion_action = $14, contract_id = $15, run_at = $16,
+            max_cost_usd = $18, max_tokens = $19,
             not_before = CASE
                 WHEN NOT $17 THEN t.not_before
                 WHEN t.not_before IS NOT DISTINCT FROM t.run_at THEN $16
@@ -229,6 +230,8 @@ async fn row_write_in_txn(
         task.contract_id.map(ContractId::uuid),
         task.run_at,
         before.run_at != task.run_at,
+        task.max_cost_usd,
+        task.max_tokens,
     )
     .execute(executor)
     .await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::types::Json;
 
 use crate::domain::{
-    Agent, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, StartPoint, TaskId, WorkerId,
+    Agent, Caps, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, StartPoint, TaskId, WorkerId,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::record;
@@ -63,6 +63,7 @@ impl Store {
                    checkpoint_interval_secs, completion_action AS "completion_action: CompletionAction", base_commit,
                    merge_strategy AS "merge_strategy: MergeStrategy", completion_only,
                    continue_from_task_id AS "continue_from_task_id: TaskId", checkpoint_sha, copy_files, keep_ignored,
+                   max_cost_usd, max_tokens,
                    extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
@@ -87,6 +88,7 @@ impl Store {
             retry_count: row.retry_count,
             timeout_secs: row.timeout_secs,
             checkpoint_interval_secs: row.checkpoint_interval_secs,
+            caps: Caps { max_cost_usd: row.max_cost_usd, max_tokens: row.max_tokens },
             start: StartPoint {
                 task_id: row.continue_from_task_id,
                 sha: row.checkpoint_sha,

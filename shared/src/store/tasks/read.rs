@@ -6,8 +6,8 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::domain::{
-    Agent, Completion, CompletionAction, ContractId, DependencyState, Epoch, MergeStrategy, OwnerId, Task,
-    TaskId, TaskStatus, TaskSummary, WorkerId,
+    Agent, Completion, CompletionAction, ContractId, DependencyState, Epoch, MergeStrategy, OwnerId, Spend,
+    Task, TaskId, TaskStatus, TaskSummary, TokenUsage, WorkerId,
 };
 use crate::store::{Store, StoreError};
 
@@ -183,8 +183,13 @@ pub(super) async fn task_get_in_txn(
                epoch AS "epoch: Epoch", worker_id AS "worker_id: WorkerId", not_before, status_code, status_message,
                base_commit, result_branch, result_commit, completion_error, last_sequence, version, created_at,
                updated_at, finished_at, merge_strategy AS "merge_strategy: MergeStrategy",
-               completion AS "completion: Json<Completion>"
-        FROM tasks WHERE owner_id = $1 AND id = $2
+               completion AS "completion: Json<Completion>", max_cost_usd, max_tokens, spent.*
+        FROM tasks, LATERAL (
+            SELECT coalesce(sum(input_tokens), 0)::bigint AS "input_tokens!",
+                   coalesce(sum(cached_input_tokens), 0)::bigint AS "cached_input_tokens!",
+                   coalesce(sum(output_tokens), 0)::bigint AS "output_tokens!", sum(cost_usd) AS cost_usd
+            FROM attempts WHERE task_id = tasks.id
+        ) AS spent WHERE owner_id = $1 AND id = $2
         "#,
         owner.uuid(),
         task.uuid(),
@@ -209,6 +214,16 @@ pub(super) async fn task_get_in_txn(
         retry_count: row.retry_count,
         timeout_secs: row.timeout_secs,
         checkpoint_interval_secs: row.checkpoint_interval_secs,
+        max_cost_usd: row.max_cost_usd,
+        max_tokens: row.max_tokens,
+        spent: Spend {
+            tokens: TokenUsage {
+                input_tokens: row.input_tokens,
+                cached_input_tokens: row.cached_input_tokens,
+                output_tokens: row.output_tokens,
+            },
+            cost_usd: row.cost_usd,
+        },
         run_at: row.run_at,
         continue_from_task_id: row.continue_from_task_id,
         checkpoint_sha: row.checkpoint_sha,

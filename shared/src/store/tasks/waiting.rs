@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{OwnerId, Task, TaskStatus};
+use crate::domain::{OwnerId, Task, TaskStatus, Transition};
 use crate::store::{Store, StoreError};
 
 /// What there is to know about a task that waits.
@@ -39,7 +39,7 @@ impl Store {
     /// PostgreSQL is away.
     pub async fn task_waiting_for(&self, owner: OwnerId, task: &Task) -> Result<Option<String>, StoreError> {
         if !matches!(task.status, TaskStatus::Pending | TaskStatus::Queued) {
-            return Ok(waiting_in_hand(task.status));
+            return Ok(waiting_in_hand(task));
         }
         let facts = sqlx::query_as!(
             WaitingFacts,
@@ -77,12 +77,30 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(Some(facts.words(task.status, task.not_before)))
+        let words = facts.words(task.status, task.not_before);
+        let is_resting = task.status == TaskStatus::Pending && facts.undone == 0 && !facts.wants_slot;
+        Ok(Some(limit_words(task).filter(|_| is_resting).unwrap_or(words)))
     }
 }
 
-fn waiting_in_hand(status: TaskStatus) -> Option<String> {
-    match status {
+/// Says what a task waits for whose agent met a limit.
+fn limit_words(task: &Task) -> Option<String> {
+    let until = task.not_before?;
+    let what = match task.status_code.as_deref()? {
+        "AGENT_USAGE_LIMIT" => "its agent's usage limit to end",
+        "AGENT_RATE_LIMITED" => "its agent's rate limit to end",
+        "AGENT_OVERLOADED" => "room at its agent's vendor",
+        "AGENT_LOGIN_EXPIRED" => "a login of its agent's that is good",
+        _ => return None,
+    };
+    Some(format!("{what}: tried again at {}", until.format("%Y-%m-%d %H:%M:%S UTC")))
+}
+
+fn waiting_in_hand(task: &Task) -> Option<String> {
+    match task.status {
+        TaskStatus::Interrupted if task.status_code.as_deref() == Some(Transition::OVER_BUDGET) => {
+            Some("somebody to raise what it may spend and start it".to_owned())
+        }
         TaskStatus::Starting => Some("its workspace, which is being prepared".to_owned()),
         TaskStatus::Paused => Some("somebody to resume it".to_owned()),
         TaskStatus::Interrupted => Some("somebody to decide".to_owned()),

@@ -65,6 +65,8 @@ struct Rows<'a> {
     copy_files: Vec<String>,
     /// One glob to a line.
     keep_ignored: Vec<String>,
+    max_costs_usd: Vec<Option<f64>>,
+    max_tokens: Vec<Option<i64>>,
     completion_actions: Vec<CompletionAction>,
     merge_strategies: Vec<MergeStrategy>,
     open_children: Vec<i32>,
@@ -125,6 +127,8 @@ impl<'a> Rows<'a> {
         self.checkpoint_shas.push(asked.checkpoint_sha.as_deref());
         self.copy_files.push(asked.copy_files.join("\n"));
         self.keep_ignored.push(asked.keep_ignored.join("\n"));
+        self.max_costs_usd.push(asked.max_cost_usd);
+        self.max_tokens.push(asked.max_tokens);
         self.completion_actions.push(asked.completion_action);
         self.merge_strategies.push(asked.merge_strategy);
         Ok(())
@@ -153,18 +157,20 @@ async fn rows_insert(
                 $5::uuid[], $6::integer[], $7::timestamptz[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
                 $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[], $17::jsonb[], $18::smallint[],
                 $19::text[], $20::smallint[], $21::integer[], $22::integer[], $23::completion_action[], $27::integer[],
-                $28::uuid[], $29::text[], $30::text[], $31::text[], $32::merge_strategy[]
+                $28::uuid[], $29::text[], $30::text[], $31::text[], $32::merge_strategy[],
+                $33::float8[], $34::bigint[]
             ) AS a (id, undone_parents, run_at, parent_task_id, contract_id, name, plan, description, repository_url,
                     base_branch, target_branch, agent, env, priority, labels, max_retries, timeout_secs,
                     checkpoint_interval_secs, completion_action, open_children, continue_from_task_id, checkpoint_sha,
-                    copy_files, keep_ignored, merge_strategy)
+                    copy_files, keep_ignored, merge_strategy, max_cost_usd, max_tokens)
             WHERE $2::text IS NULL OR EXISTS (SELECT FROM key)
         ), created AS (
             INSERT INTO tasks (id, owner_id, status, slot, queued_at, undone_parents, run_at, not_before,
                                parent_task_id, contract_id, name, plan, description, repository_url, base_branch,
                                target_branch, agent, env, priority, labels, max_retries, timeout_secs,
                                checkpoint_interval_secs, completion_action, open_children, continue_from_task_id,
-                               checkpoint_sha, copy_files, keep_ignored, merge_strategy, last_sequence)
+                               checkpoint_sha, copy_files, keep_ignored, merge_strategy, max_cost_usd, max_tokens,
+                               last_sequence)
             SELECT id, $1, CASE WHEN free AND NOT limited THEN 'queued' ELSE 'pending' END::task_status,
                    CASE WHEN free AND limited THEN 'waiting' ELSE 'none' END::slot_state,
                    CASE WHEN free AND NOT limited THEN now() END, undone_parents, run_at, CASE WHEN NOT free THEN run_at END,
@@ -172,7 +178,8 @@ async fn rows_insert(
                    target_branch, agent, env, coalesce(priority, 50::smallint), string_to_array(labels, ' '),
                    coalesce(max_retries, 3::smallint), timeout_secs, coalesce(checkpoint_interval_secs, 30),
                    completion_action, open_children, continue_from_task_id, checkpoint_sha,
-                   string_to_array(copy_files, E'\n'), string_to_array(keep_ignored, E'\n'), merge_strategy, 1
+                   string_to_array(copy_files, E'\n'), string_to_array(keep_ignored, E'\n'), merge_strategy,
+                   max_cost_usd, max_tokens, 1
             FROM asked
             RETURNING id, status, slot, priority, queued_at, labels
         ), edge AS (
@@ -220,6 +227,8 @@ async fn rows_insert(
         &rows.copy_files,
         &rows.keep_ignored,
         &rows.merge_strategies as &[MergeStrategy],
+        &rows.max_costs_usd as _,
+        &rows.max_tokens as _,
     )
     .map(|row| AcceptedTask {
         id: row.id,
