@@ -24,6 +24,19 @@ impl Request {
     pub fn tells(&self, text: &str) -> bool {
         self.messages().iter().any(|message| holds(message, text))
     }
+
+    /// Returns what the tools of the conversation brought.
+    pub fn tool_results(&self) -> impl Iterator<Item = String> {
+        let blocks = self.messages().iter().flat_map(|message| match message["content"].as_array() {
+            Some(blocks) => blocks.as_slice(),
+            None => std::slice::from_ref(message),
+        });
+        blocks.filter_map(|block| match block["type"].as_str() {
+            Some("tool_result") => Some(block["content"].to_string()),
+            Some("function_call_output") => Some(block["output"].to_string()),
+            _ => None,
+        })
+    }
 }
 
 fn holds(value: &Value, text: &str) -> bool {

@@ -55,11 +55,8 @@ fn words(args: &[String]) -> Vec<&str> {
 fn base_url(args: &[String], home: &std::path::Path) -> anyhow::Result<String> {
     let file = std::fs::read_to_string(home.join("config.toml")).unwrap_or_default();
     let mut settings = args.iter().map(String::as_str).chain(file.lines());
-    let url = settings.find_map(|setting| {
-        let (name, value) = setting.split_once('=')?;
-        name.trim().ends_with("base_url").then(|| value.trim().trim_matches('"').to_owned())
-    });
-    url.context("no base_url is configured")
+    let url = settings.find_map(|setting| setting.split_once("base_url")?.1.split('"').nth(1));
+    Ok(url.context("no base_url is configured")?.to_owned())
 }
 
 struct Turn {

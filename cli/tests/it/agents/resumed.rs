@@ -1,0 +1,44 @@
+//! A turn that another worker takes up.
+
+use makima_scripted_model::Step;
+use nix::sys::signal::{Signal, kill};
+
+use super::for_each_client;
+use super::pool::{Client, Pool};
+
+for_each_client!(a_killed_turn_goes_on_elsewhere_with_its_conversation_and_its_files);
+
+async fn a_killed_turn_goes_on_elsewhere_with_its_conversation_and_its_files(client: Client) {
+    let pool = Pool::start(client, 2).await;
+    let steps = [
+        Step::run("echo one >> steps.txt; echo the-first-result"),
+        Step::run("echo two >> steps.txt").at("gate"),
+        Step::say("done"),
+    ];
+    let id = pool.stack.submit(&pool.task("take up", &steps)).await;
+    pool.arrived(&id, "gate").await;
+    // One that was begun after the model was asked the second time, so that all of the first step is in it.
+    let begun = pool.stack.wait_for_checkpoint(&id, 1, 1).await["data"]["number"].as_i64().unwrap();
+    let saved = pool.stack.wait_for_checkpoint(&id, 1, begun).await["data"]["number"].as_i64().unwrap();
+    let before = pool.model.requests().len();
+
+    let (_, worker) = pool.stack.worker_of(&id).await;
+    kill(worker, Signal::SIGKILL).unwrap();
+    pool.stack.wait_for_status(&id, 2, "running").await;
+    pool.model.open("gate");
+    let end = pool.stack.wait_for_end(&id).await;
+
+    assert_eq!((&end["status"], end["retryCount"].as_i64()), (&"done".into(), Some(1)), "{end:#}");
+    let attempts = end["attempts"].as_array().unwrap();
+    assert_ne!(attempts[0]["workerId"], attempts[1]["workerId"]);
+    assert!(attempts[1]["resumedFrom"].as_i64() >= Some(saved), "{attempts:?}");
+    assert_eq!(pool.result(&end, "steps.txt"), "one\ntwo\n", "no step was lost, none was done again");
+    let requests = pool.model.requests();
+    let resumed = &requests[before];
+    assert!(resumed.tells("echo one >> steps.txt; echo the-first-result"), "{:#?}", resumed.messages());
+    assert!(
+        resumed.tool_results().any(|result| result.contains("the-first-result")),
+        "{:#?}",
+        resumed.messages()
+    );
+}
