@@ -37,6 +37,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::retry_completion::retry_completion))
         .routes(routes!(tasks::events::events))
         .routes(routes!(tasks::output::output))
+        .routes(routes!(tasks::conversation::conversation))
         .routes(routes!(tasks::stream::stream))
         .routes(routes!(checkpoints::list))
         .routes(routes!(checkpoints::patch))

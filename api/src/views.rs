@@ -2,6 +2,7 @@
 
 pub(crate) mod bulk;
 pub(crate) mod checkpoint;
+pub(crate) mod conversation;
 pub(crate) mod event;
 pub(crate) mod output;
 pub(crate) mod schedule;

@@ -8,6 +8,7 @@ mod bulk;
 mod changes;
 mod checkpoint;
 mod completion;
+mod conversation;
 mod dependency;
 mod event;
 mod git_names;
@@ -34,6 +35,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointTrigger, MAX_MESSAGE_CHARS, NewCheckpoint, StoredCommits, StoredPatch,
 };
 pub use completion::{Completion, CompletionAction, CompletionError, CompletionStatus, MergeStrategy};
+pub use conversation::{ConversationMessage, ConversationRole, SavedConversation};
 pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};

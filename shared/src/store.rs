@@ -7,6 +7,7 @@
 mod api_keys;
 mod attempts;
 mod checkpoints;
+mod conversations;
 mod events;
 mod leader;
 mod migrate;

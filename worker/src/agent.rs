@@ -7,6 +7,7 @@ mod claude;
 mod clients;
 mod codex;
 mod command;
+pub(crate) mod conversation;
 mod heard;
 mod launch;
 mod limit;
@@ -16,10 +17,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use makima_shared::domain::{Agent, AgentEvent, ClaimedTask};
+use makima_shared::domain::{Agent, AgentEvent, ClaimedTask, TokenUsage};
 use serde_json::Value;
 
 pub(crate) use clients::Clients;
+pub(crate) use conversation::Resumable;
 pub(crate) use heard::{Heard, Hearing};
 pub(crate) use launch::{Launching, prepare};
 pub(crate) use limit::{Limit, LimitKind};
@@ -91,6 +93,11 @@ pub(crate) trait Adapter: Send + Sync {
 
     /// Says where its conversation lies; none if it has none.
     fn conversation(&self) -> Option<ConversationPlace>;
+
+    /// Finds what a saved conversation has used, where the client counts on from there.
+    fn used_in(&self, _conversation: &[u8]) -> TokenUsage {
+        TokenUsage::default()
+    }
 
     /// Names the variables of the worker's environment that it gets beside those that all agents get.
     fn passes(&self) -> &'static [&'static str];

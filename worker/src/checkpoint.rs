@@ -5,6 +5,7 @@
 //! see to that.
 
 mod commits;
+mod conversation;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use crate::workspace::{
     Patch, PatchError, PatchLimits, SnapshotError, Workspace, agent_refs, make_patch, snapshot,
 };
 use commits::{CommitsKept, CommitsTaken};
+use conversation::ConversationKept;
 
 /// How long reading a tree may take. The reader follows no link and waits at no pipe, but a disk or a network file system
 /// may hang; the thread is then given up, and the workspace with it.
@@ -34,6 +36,7 @@ pub(crate) struct Checkpointer<'a> {
     /// The tree of the newest stored checkpoint.
     stored_tree: Option<String>,
     commits: CommitsKept,
+    conversation: ConversationKept,
     warned: bool,
     /// The owner knows that commits are not saved.
     warned_of_commits: bool,
@@ -83,12 +86,14 @@ impl<'a> Checkpointer<'a> {
         attempt: &'a Attempt<'a>,
         workspace: &Workspace,
         restored_tree: Option<String>,
+        resumed_from: Option<i32>,
     ) -> Self {
         Self {
             attempt,
             workspace: workspace.clone(),
             stored_tree: restored_tree,
             commits: CommitsKept::default(),
+            conversation: ConversationKept::behind(resumed_from),
             warned: false,
             warned_of_commits: false,
         }
@@ -96,6 +101,15 @@ impl<'a> Checkpointer<'a> {
 
     /// Takes a checkpoint if anything has changed since the last one, or if there is something to say about it.
     pub(crate) async fn take(&mut self, trigger: CheckpointTrigger, message: Option<String>) -> Taken {
+        let conversation = ConversationKept::read(self.attempt, &self.workspace).await;
+        let taken = self.take_tree(trigger, message).await;
+        match self.conversation.store(self.attempt, conversation, &taken).await {
+            Fenced::Accepted(()) => taken,
+            Fenced::Stale => Taken::Over,
+        }
+    }
+
+    async fn take_tree(&mut self, trigger: CheckpointTrigger, message: Option<String>) -> Taken {
         match self.try_take(trigger, message).await {
             Ok(taken) => taken,
             Err(CheckpointError::Snapshot(SnapshotError::TreeGone(_)) | CheckpointError::Stuck(_)) => {

@@ -28,6 +28,7 @@
 //! Left out: isolation of agents that run under the worker's own user and write outside their directory.
 
 mod agent_commits;
+pub(crate) mod agent_home;
 mod agent_locks;
 mod agent_refs;
 mod agent_repository;

@@ -2,6 +2,7 @@
 
 pub(super) mod bulk;
 pub(super) mod change;
+pub(super) mod conversation;
 pub(super) mod delete;
 pub(super) mod events;
 pub(super) mod list;

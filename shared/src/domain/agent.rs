@@ -60,6 +60,12 @@ impl AgentClient {
         }
     }
 
+    /// Returns the client of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|client| client.as_str() == name)
+    }
+
     /// Returns what a worker offers that has it.
     #[must_use]
     pub fn label(self) -> &'static str {

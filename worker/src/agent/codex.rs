@@ -137,6 +137,10 @@ impl Adapter for Codex {
         })
     }
 
+    fn used_in(&self, conversation: &[u8]) -> TokenUsage {
+        used_in(conversation)
+    }
+
     fn passes(&self) -> &'static [&'static str] {
         &[
             "OPENAI_API_KEY",
@@ -177,7 +181,7 @@ fn tokens(usage: &Value) -> TokenUsage {
 }
 
 /// Finds what a conversation had used when it was saved: its newest count.
-pub(super) fn used_in(conversation: &[u8]) -> TokenUsage {
+fn used_in(conversation: &[u8]) -> TokenUsage {
     let newest = conversation.rsplit(|byte| *byte == b'\n').find_map(|line| {
         let line: Value = serde_json::from_slice(line).ok()?;
         let payload = line.get("payload").filter(|payload| text(payload, "type") == "token_count")?;

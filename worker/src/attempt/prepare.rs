@@ -1,5 +1,6 @@
 //! Before the agent: the repository, the workspace, and the work of the attempt before, or of another task.
 
+mod conversation;
 mod source;
 
 mod take_up;
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 use self::source::Source;
 use super::threads::Threads;
 use super::{Attempt, End};
+use crate::agent::Resumable;
 use crate::git::Cancel;
 use crate::kept;
 use crate::ready::Beginning;
@@ -28,9 +30,17 @@ pub(crate) struct Prepared {
     pub(crate) workspace: Workspace,
     /// The tree of the checkpoint that was restored; none if the work starts at the base.
     pub(crate) restored_tree: Option<String>,
+    /// The checkpoint that the work goes on from.
+    pub(crate) resumed_from: Option<i32>,
+    /// The conversation that the agent goes on with.
+    pub(crate) conversation: Option<Resumable>,
 }
 
 impl Prepared {
+    fn new(workspace: Workspace) -> Self {
+        Self { workspace, restored_tree: None, resumed_from: None, conversation: None }
+    }
+
     /// Removes the workspace, away from the threads that serve other attempts.
     pub(super) async fn remove(self) {
         if let Err(error) = tokio::task::spawn_blocking(move || drop(self)).await {
@@ -52,13 +62,17 @@ impl Drop for Prepared {
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
     let threads = Threads::default();
     let steps = async {
-        if let Some(prepared) = take_up::run(attempt, &threads).await? {
-            return Ok(prepared);
-        }
-        let source = source::find(attempt).await?;
-        let base = fetch(attempt, &threads, source.as_ref()).await?;
-        let prepared = create(attempt, &threads, base).await?;
-        resume(attempt, &threads, prepared, source).await
+        let mut prepared = match take_up::run(attempt, &threads).await? {
+            Some(prepared) => prepared,
+            None => {
+                let source = source::find(attempt).await?;
+                let base = fetch(attempt, &threads, source.as_ref()).await?;
+                let prepared = create(attempt, &threads, base).await?;
+                resume(attempt, &threads, prepared, source).await?
+            }
+        };
+        prepared.conversation = conversation::run(attempt, &threads, &prepared).await?;
+        Ok(prepared)
     };
     let interrupted = async {
         tokio::select! {
@@ -174,7 +188,7 @@ async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) 
             // What of it was made; the worker's next life removes it if this does not.
             let _ = remove_directory(&root);
         }
-        created.map(|workspace| Prepared { workspace: workspace.keeping(&keep_ignored), restored_tree: None })
+        created.map(|workspace| Prepared::new(workspace.keeping(&keep_ignored)))
     });
     let created = making.await?;
     created.map_err(|error| here("WORKSPACE_FAILED", chain(&error), attempt))
@@ -202,6 +216,7 @@ async fn resume(
                 }
                 prepared.restored_tree = Some(tree);
                 resumed_from = Some(number);
+                prepared.resumed_from = resumed_from;
                 break;
             }
             // An older one is not the work that is to be delivered.

@@ -5,8 +5,9 @@ mod spending;
 use std::path::Path;
 use std::time::Duration;
 
-use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, Spend, TokenUsage, Transition};
+use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, EventKind, Spend, TokenUsage, Transition};
 use makima_shared::telemetry::names;
+use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +73,8 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let (batch_sink, batches) = mpsc::channel(OUTPUT_BATCHES);
     let limit = attempt.context().config.worker.max_output_bytes;
     let (ended, activity) = (CancellationToken::new(), Notify::new());
-    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), TokenUsage::default());
+    let used_before = prepared.conversation.as_ref().map_or_else(TokenUsage::default, |resumed| resumed.used);
+    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), used_before);
     let (spent, counted) = (hearing.spent(), hearing.spent());
     let output = async {
         if let Some((stdout, stderr)) = streams {
@@ -88,7 +90,12 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
             desk.serve(ask_sink, &ended).await;
         }
     };
-    let mut checkpointer = Checkpointer::new(attempt, &prepared.workspace, prepared.restored_tree.clone());
+    let mut checkpointer = Checkpointer::new(
+        attempt,
+        &prepared.workspace,
+        prepared.restored_tree.clone(),
+        prepared.resumed_from,
+    );
     let (verdict_sink, verdict) = oneshot::channel();
     let agent = async {
         let end = watch(attempt, &mut process, verdict, budget.spent(spent)).await;
@@ -105,7 +112,16 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let over_budget =
         || budget.reached(&heard.spend).unwrap_or_else(|| "what it may spend is spent".to_owned());
     let is_good = agent::judge(agent::adapter(&attempt.task.agent), &heard, &agent_end).is_ok();
-    match settle(attempt, agent_end, cause, &mut checkpointer).await? {
+    let is_refused = prepared.conversation.is_some()
+        && heard.session.is_none()
+        && cause.is_none()
+        // Those two are a shell's words for a program that is not there.
+        && matches!(&agent_end, AgentEnd::Exited { code, .. } if !matches!(code, 0 | 126 | 127));
+    let settled = settle(attempt, agent_end, cause, &mut checkpointer).await?;
+    if is_refused {
+        forget_conversation(attempt).await;
+    }
+    match settled {
         // It had just come to a good end by itself.
         Settled { stopped_by_budget: true, .. } if !is_good => Err(End::OverBudget(over_budget())),
         Settled { agent_end, is_saved, .. } if heard.over_budget && !is_good => {
@@ -113,6 +129,20 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
             Err(End::OverBudget(over_budget()))
         }
         Settled { agent_end, is_saved, .. } => Ok(Outcome { agent_end, heard, is_saved }),
+    }
+}
+
+/// The client ended before it said a word, so it does not take the conversation: the next attempt begins a new one.
+async fn forget_conversation(attempt: &Attempt<'_>) {
+    warn!("the client did not go on with the saved conversation");
+    let store = &attempt.context().store;
+    let message = "the client did not go on with the saved conversation: the next attempt begins a new one";
+    let notices = [json!({ "code": "CONVERSATION_REFUSED", "message": message })];
+    let (task, epoch) = (attempt.task.id, attempt.task.epoch);
+    let forgotten = attempt.insist(|| store.conversations_forget(attempt.key())).await;
+    let noted = attempt.insist(|| store.events_append(task, epoch, EventKind::Notice, &notices)).await;
+    if let Err(error) = forgotten.map(drop).and(noted.map(drop)) {
+        warn!(error = &error as &dyn std::error::Error, "the conversation is not forgotten");
     }
 }
 
@@ -178,7 +208,7 @@ async fn start(
         task,
         program,
         home: &home,
-        session: None,
+        session: prepared.conversation.as_ref().map(|resumed| resumed.session.as_str()),
         sandboxed: SANDBOXED,
         is_root: nix::unistd::geteuid().is_root(),
         budget_usd: budget.left_usd(),

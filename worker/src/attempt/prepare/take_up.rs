@@ -40,7 +40,9 @@ pub(super) async fn run(attempt: &Attempt<'_>, threads: &Threads) -> Result<Opti
     // Made whole in there: if the attempt ends meanwhile, what is dropped unseen removes its workspace.
     let taking_up = threads.run(move || {
         let workspace = take_up(&repositories, &url, &commit, place, root, &cancel)?;
-        Ok::<_, String>(Prepared { workspace: workspace.keeping(&keep_ignored), restored_tree })
+        let mut prepared = Prepared::new(workspace.keeping(&keep_ignored));
+        (prepared.restored_tree, prepared.resumed_from) = (restored_tree, number);
+        Ok::<_, String>(prepared)
     });
     let prepared = match taking_up.await? {
         Ok(prepared) => prepared,
