@@ -17,9 +17,7 @@ async fn a_killed_turn_goes_on_elsewhere_with_its_conversation_and_its_files(cli
     ];
     let id = pool.stack.submit(&pool.task("take up", &steps)).await;
     pool.arrived(&id, "gate").await;
-    // One that was begun after the model was asked the second time, so that all of the first step is in it.
-    let begun = pool.stack.wait_for_checkpoint(&id, 1, 1).await["data"]["number"].as_i64().unwrap();
-    let saved = pool.stack.wait_for_checkpoint(&id, 1, begun).await["data"]["number"].as_i64().unwrap();
+    let saved = saved_result(&pool, &id).await;
     let before = pool.model.requests().len();
 
     let (_, worker) = pool.stack.worker_of(&id).await;
@@ -41,4 +39,17 @@ async fn a_killed_turn_goes_on_elsewhere_with_its_conversation_and_its_files(cli
         "{:#?}",
         resumed.messages()
     );
+}
+
+/// Waits until the first step's result is in a checkpoint's conversation, and its file with it. Returns the checkpoint's number.
+async fn saved_result(pool: &Pool, id: &str) -> i64 {
+    let mut number = 0;
+    loop {
+        let checkpoint = pool.stack.wait_for_checkpoint(id, 1, number + 1).await;
+        number = checkpoint["data"]["number"].as_i64().unwrap();
+        let conversation = pool.stack.get(&format!("/mesh/tasks/{id}/conversation")).await;
+        if conversation.to_string().matches("the-first-result").count() > 2 {
+            return number;
+        }
+    }
 }
