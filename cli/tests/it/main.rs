@@ -5,6 +5,7 @@
 
 mod agents;
 mod bad_input;
+mod clients;
 mod commits;
 mod completion;
 mod drain;

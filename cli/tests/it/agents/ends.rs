@@ -21,10 +21,12 @@ async fn a_stop_ends_the_client_and_what_it_started(client: Client) {
     let steps = [Step::run(&format!("echo > '{}'; sleep 100000", begun.display())), Step::say("never")];
     let id = pool.stack.submit(&pool.task("stop", &steps)).await;
     tokio::task::spawn_blocking(move || std::fs::read(begun).unwrap()).await.unwrap();
-    pool.stack.post(&format!("/mesh/tasks/{id}/cancel")).await;
+    pool.stack.post(&format!("/mesh/tasks/{id}/stop")).await;
     let end = pool.stack.wait_for_end(&id).await;
     assert_eq!(end["status"], "cancelled", "{end:#}");
-    wait_for_none(&id).await;
+    // The only slot is free again once the agent is dead.
+    let next = pool.carry_out(&pool.task("next", &[Step::say("done")])).await;
+    assert_eq!((&next["status"], of_task(&id)), (&"done".into(), Vec::new()));
 }
 
 async fn a_child_in_a_session_of_its_own_ends_with_the_turn(client: Client) {
@@ -62,11 +64,4 @@ async fn fails(client: Client, last: Step) {
 /// Returns the living processes of a task.
 fn of_task(id: &str) -> Vec<i32> {
     process_tree::with_environment(&format!("MAKIMA_TASK_ID={id}"))
-}
-
-/// Waits until no process of a task lives: a task is cancelled before its agent is dead.
-async fn wait_for_none(id: &str) {
-    while !of_task(id).is_empty() {
-        tokio::task::yield_now().await;
-    }
 }

@@ -53,7 +53,8 @@ impl Pool {
             Client::Codex => {
                 let once = ["request_max_retries=1", "stream_max_retries=1"];
                 let once = once.map(|setting| format!("model_providers.makima.{setting}"));
-                json!({"kind": "codex", "args": ["-c", once[0], "-c", once[1], "-c", "analytics.enabled=false"]})
+                // Its own choice of a model has no shell tool, but a JavaScript that calls tools.
+                json!({"kind": "codex", "model": "scripted", "args": ["-c", once[0], "-c", once[1], "-c", "analytics.enabled=false"]})
             }
         }
     }
