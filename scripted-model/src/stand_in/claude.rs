@@ -151,6 +151,7 @@ impl Client {
             let has_login = std::env::var_os("CLAUDE_CODE_OAUTH_TOKEN").is_some();
             if let Some(resets_at) = resets_at.filter(|_| has_login) {
                 print(&lines::limit(resets_at, &self.session))?;
+                return Ok(Err(End::Failed(Some(status), "You've hit your session limit".to_owned())));
             }
             let words = format!("API Error: {status} {}", error["message"].as_str().unwrap_or_default());
             return Ok(Err(End::Failed(Some(status), words)));

@@ -151,7 +151,13 @@ impl Turn {
 fn refused(status: u16, error: &Value) -> String {
     let message = error["message"].as_str().unwrap_or_default();
     match (status, error["type"].as_str()) {
-        (429, Some("usage_limit_reached")) => "You’ve hit your usage limit. Try again later.".to_owned(),
+        (429, Some("usage_limit_reached")) => {
+            let at = error["resets_at"].as_i64().and_then(|at| chrono::DateTime::from_timestamp(at, 0));
+            let again = at.map_or("Try again later.".to_owned(), |at| {
+                at.with_timezone(&chrono::Local).format("Try again at %-I:%M %p.").to_string()
+            });
+            format!("You’ve hit your usage limit. {again}")
+        }
         (429, _) => "exceeded retry limit, last status: 429 Too Many Requests".to_owned(),
         (400, _) => json!({"type": "error", "error": error}).to_string(),
         _ => format!("unexpected status {status}: {message}"),
