@@ -1,6 +1,6 @@
-//! Claude Code, headless: one JSON object to a line both ways.
+//! Claude Code, headless: text in, one JSON object to a line out.
 //!
-//! Its plan is the first user message; standard input ends behind it, and the client ends after the result.
+//! Its plan is its standard input, which ends behind it, and the client ends after the result.
 //! `total_cost_usd` and `modelUsage` begin at nothing with each process, and add up over its turns.
 
 #[cfg(test)]
@@ -36,7 +36,9 @@ impl Claude {
         };
         let mut argv: Vec<OsString> = vec![ask.program.into()];
         let mut add = |words: &[&str]| argv.extend(words.iter().map(OsString::from));
-        add(&["-p", "--verbose", "--output-format", "stream-json", "--input-format", "stream-json"]);
+        // Its input is text: of `--input-format stream-json` it reads nothing where standard input is a regular file, and
+        // ends with exit code 0 and without a word.
+        add(&["-p", "--verbose", "--output-format", "stream-json"]);
         add(&session.each_ref().map(String::as_str));
         add(&[if ask.sandboxed { "--dangerously-skip-permissions" } else { TOOLS }]);
         if let Some(model) = model {
@@ -61,7 +63,7 @@ impl Claude {
             // Said only where it is true: the client then takes it that root can do no harm.
             env.insert("IS_SANDBOX".to_owned(), "1".to_owned());
         }
-        Launch { argv, env, stdin: message(words) }
+        Launch { argv, env, stdin: words.to_owned() }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Ask, WORKSPACE_VARIABLE, adapter};
 use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::AgentCommand;
 use crate::sandbox::Confined;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, agent_home};
 
 /// Linux refuses an environment entry of over 128 KiB; a longer plan is only in the file.
 const MAX_PLAN_VARIABLE_BYTES: usize = 100 * 1024;
@@ -36,6 +36,11 @@ pub(crate) fn prepare(launching: &Launching<'_>, ask: &Ask<'_>) -> std::io::Resu
         Some(session) => adapter.resume(ask, session),
         None => adapter.start(ask),
     };
+    if let Some(place) = adapter.conversation() {
+        // Codex does not start where its directory is not there.
+        let top = place.directory.split('/').next().unwrap_or_default();
+        agent_home::make_directory(&workspace.home(), top)?;
+    }
     let plan_file = write(workspace, "plan.txt", &task.plan)?;
     let stdin_file = if launch.stdin == task.plan {
         plan_file.clone()
