@@ -71,6 +71,17 @@ pub(crate) struct ConversationPlace {
     pub(crate) session_of: fn(file_name: &str) -> Option<&str>,
     /// Says where the file belongs for another workspace, from where it was.
     pub(crate) path_for: fn(path: &str, tree: &Path) -> String,
+    /// What the client keeps of where its conversations lie, and makes anew where it is not there.
+    pub(crate) index: Option<ConversationIndex>,
+}
+
+/// Files that say where conversations lie, with the whole path: in a home that has moved they lead nowhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConversationIndex {
+    /// The directory in the home that they are right in.
+    pub(crate) directory: &'static str,
+    /// Knows them by their names.
+    pub(crate) is_one: fn(file_name: &str) -> bool,
 }
 
 /// One kind of agent.

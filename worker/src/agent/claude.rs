@@ -106,6 +106,7 @@ impl Adapter for Claude {
                 let file = path.rsplit('/').next().unwrap_or_default();
                 format!("{}/{file}", project_directory(tree))
             },
+            index: None,
         })
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::claude::{is_uuid, words};
 use super::heard::TurnEnd;
-use super::{Adapter, Ask, ConversationPlace, GO_ON, Heard, Launch, Limit};
+use super::{Adapter, Ask, ConversationIndex, ConversationPlace, GO_ON, Heard, Launch, Limit};
 use crate::process::Signal;
 
 /// The directory of its settings and conversations in the agent's home.
@@ -54,6 +54,12 @@ impl Codex {
         }
         Launch { argv, env, stdin: words }
     }
+}
+
+/// Tells whether a file is of the database with the paths of all threads: `state_5.sqlite` and what SQLite puts beside it. A
+/// thread whose path is not there (any more) is not looked for elsewhere as long as the database has it.
+fn is_state_database(name: &str) -> bool {
+    name.starts_with("state_") && name.contains(".sqlite")
 }
 
 /// Returns the settings that lead the client to a provider at an address of one's own, in TOML.
@@ -134,6 +140,7 @@ impl Adapter for Codex {
                 name.get(name.len().checked_sub(36)?..).filter(|id| is_uuid(id))
             },
             path_for: |path, _tree| path.to_owned(),
+            index: Some(ConversationIndex { directory: HOME_DIRECTORY, is_one: is_state_database }),
         })
     }
 

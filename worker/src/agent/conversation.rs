@@ -100,6 +100,9 @@ fn put(
 ) -> Result<Resumable, ConversationError> {
     let path = (place.path_for)(&file.path, tree);
     let session = session(place, &path).ok_or(ConversationError::Damaged)?;
+    if let Some(index) = &place.index {
+        agent_home::remove_files(home, index.directory, index.is_one)?;
+    }
     agent_home::write_file(home, place.directory, &path, &file.content)?;
     Ok(Resumable { session, used: adapter.used_in(&file.content) })
 }
@@ -149,5 +152,21 @@ mod tests {
         assert_eq!((resumed.session.as_str(), resumed.used.input_tokens), (ID, 10));
         let kept = std::fs::read(home.path().join(".codex/sessions").join(path)).unwrap();
         assert_eq!(kept, [line.as_slice(), b"\n"].concat(), "the half line is gone");
+    }
+
+    #[test]
+    fn codex_is_not_led_to_where_its_home_was() {
+        let home = tempfile::tempdir().unwrap();
+        let path = format!("2026/02/03/rollout-2026-02-03T12-00-00-{ID}.jsonl");
+        agent_home::write_file(home.path(), ".codex/sessions", &path, b"{}\n").unwrap();
+        let index = ["state_5.sqlite", "state_5.sqlite-wal", "state_5.sqlite-shm"];
+        for name in index.iter().chain(&["goals_1.sqlite", "config.toml"]) {
+            std::fs::write(home.path().join(".codex").join(name), "/old/home").unwrap();
+        }
+        take_up(&Codex, home.path(), Path::new("/x")).unwrap().unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(home.path().join(".codex")).unwrap().flatten().collect();
+        left.sort_by_key(std::fs::DirEntry::file_name);
+        let left: Vec<_> = left.iter().map(std::fs::DirEntry::file_name).collect();
+        assert_eq!(left, ["config.toml", "goals_1.sqlite", "sessions"]);
     }
 }

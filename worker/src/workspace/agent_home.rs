@@ -65,6 +65,19 @@ pub(crate) fn write_file(home: &Path, directory: &str, path: &str, content: &[u8
     writer.file(path.as_bytes(), false)?.write_all(content)
 }
 
+/// Removes the files right in `directory` of the home whose names `is_one` knows. No agent runs.
+pub(crate) fn remove_files(home: &Path, directory: &str, is_one: impl Fn(&str) -> bool) -> std::io::Result<()> {
+    let listing = TreeReader::open(home)?.list(directory.as_bytes());
+    let Listing::Names { names, .. } = listing else { return Ok(()) };
+    let writer = TreeWriter::open(home)?;
+    for (name, stat) in names {
+        if std::str::from_utf8(&name).is_ok_and(&is_one) && Kind::of(&stat) != Kind::Directory {
+            writer.remove(&[directory.as_bytes(), b"/", &name].concat())?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a directory of the home, if there is none. No agent runs.
 pub(crate) fn make_directory(home: &Path, name: &str) -> std::io::Result<()> {
     Ok(TreeWriter::open(home)?.directory(name.as_bytes())?)
@@ -103,6 +116,28 @@ mod tests {
         assert_eq!(find(home.path()).unwrap().content, b"anew\n");
         write_file(home.path(), ".c/projects", "p/a.jsonl", &[b'x'; 101]).unwrap();
         assert_eq!(find(home.path()), None, "over the limit");
+    }
+
+    #[test]
+    fn files_are_removed_by_their_names_and_links_without_what_they_lead_to() {
+        let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let is_one = |name: &str| name.starts_with("state");
+        remove_files(home.path(), ".c", is_one).unwrap();
+        std::fs::create_dir_all(home.path().join(".c/state-directory")).unwrap();
+        for path in [".c/state.sqlite", ".c/settings", ".c/state-directory/state"] {
+            std::fs::write(home.path().join(path), "x").unwrap();
+        }
+        std::fs::write(elsewhere.path().join("state"), "x").unwrap();
+        symlink(elsewhere.path().join("state"), home.path().join(".c/state-link")).unwrap();
+        symlink(elsewhere.path(), home.path().join(".d")).unwrap();
+        remove_files(home.path(), ".c", is_one).unwrap();
+        let _ = remove_files(home.path(), ".d", is_one);
+        let mut left: Vec<_> =
+            std::fs::read_dir(home.path().join(".c")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["settings", "state-directory"]);
+        assert!(home.path().join(".c/state-directory/state").exists());
+        assert!(elsewhere.path().join("state").exists());
     }
 
     #[test]
