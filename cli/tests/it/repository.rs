@@ -49,6 +49,8 @@ impl Repository {
 
 fn git(directory: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
+        // It may belong to the user whom a stack runs as.
+        .args(["-c", "safe.directory=*"])
         .args(args)
         .current_dir(directory)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")

@@ -7,15 +7,17 @@ use nix::sys::signal::{Signal, kill};
 use super::process_tree;
 use super::stack::{Options, Stack};
 
+/// Tells whether a sandbox holds on this machine.
+pub(crate) fn holds(level: &str) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_makima"));
+    check.args(["sandbox-check", "--sandbox", level, "--data-dir"]).arg(directory.path());
+    check.stdout(Stdio::piped()).output().unwrap().status.success()
+}
+
 /// Says which sandboxes hold on this machine, and names those that are left out.
 fn levels() -> Vec<(&'static str, &'static str)> {
     let settings = [("bubblewrap", "worker.sandbox=bubblewrap"), ("landlock", "worker.sandbox=landlock")];
-    let directory = tempfile::tempdir().unwrap();
-    let holds = |level: &str| {
-        let mut check = Command::new(env!("CARGO_BIN_EXE_makima"));
-        check.args(["sandbox-check", "--sandbox", level, "--data-dir"]).arg(directory.path());
-        check.stdout(Stdio::piped()).output().unwrap().status.success()
-    };
     let (held, lacking) = settings.into_iter().partition(|(level, _)| holds(level));
     let lacking: Vec<_> = lacking;
     if !lacking.is_empty() {

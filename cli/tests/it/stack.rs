@@ -48,6 +48,8 @@ pub(crate) struct Stack {
     settings: Vec<&'static str>,
     /// What its processes find in their environment besides.
     environment: Vec<(String, String)>,
+    /// The user whom it runs as; this process's own without one.
+    user: Option<u32>,
     directory: TempDir,
     pub(crate) repository: Repository,
     up: Option<Child>,
@@ -85,6 +87,7 @@ impl Stack {
             options,
             settings: Vec::new(),
             environment: Vec::new(),
+            user: None,
             directory,
             repository,
             up: None,
@@ -96,6 +99,15 @@ impl Stack {
     /// Gives it settings of its own, over those of all.
     pub(crate) fn set(&mut self, settings: &[&'static str]) {
         self.settings = settings.to_vec();
+    }
+
+    /// Lets everything run as another user, to whom its directory belongs from now on. For root.
+    pub(crate) fn run_as(&mut self, user: u32) {
+        self.user = Some(user);
+        let owner = format!("{user}:{user}");
+        assert!(Command::new("chown").arg("-R").arg(owner).arg(self.directory.path()).status().unwrap().success());
+        let home = self.directory.path().to_str().unwrap().to_owned();
+        self.set_env("HOME", home);
     }
 
     /// Puts a variable into the environment of everything that is started from now on.
@@ -129,6 +141,9 @@ impl Stack {
         if let Some(programs) = &self.options.programs {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", programs.display()));
+        }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
         }
         command
             .stdin(Stdio::piped())

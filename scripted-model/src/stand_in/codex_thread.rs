@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// How deep below `sessions` a thread's file lies: year, month, day.
 const DEPTH: usize = 3;
 
+/// Where the paths of threads are noted: a database with the real one, here a line each.
+const INDEX: &str = "state_5.sqlite";
+
 pub(crate) struct Thread {
     pub(crate) id: String,
     pub(crate) items: Vec<Value>,
@@ -24,7 +27,9 @@ impl Thread {
         // The real one names the day.
         let directory = home.join("sessions/2026/01/02");
         std::fs::create_dir_all(&directory)?;
-        let file = File::create_new(directory.join(format!("rollout-2026-01-02T03-04-05-{id}.jsonl")))?;
+        let path = directory.join(format!("rollout-2026-01-02T03-04-05-{id}.jsonl"));
+        let file = File::create_new(&path)?;
+        std::fs::write(home.join(INDEX), format!("{}\n", path.display()))?;
         let mut thread = Self { id, items: Vec::new(), used: (0, 0), file };
         thread.write("session_meta", &json!({"id": thread.id, "cwd": std::env::current_dir()?}))?;
         Ok(thread)
@@ -32,6 +37,9 @@ impl Thread {
 
     pub(crate) fn resume(home: &Path, id: &str) -> anyhow::Result<Self> {
         let missing = || format!("thread/resume failed: no rollout found for thread id {id}");
+        // As the real one: what it has noted is not looked for elsewhere.
+        let noted = std::fs::read_to_string(home.join(INDEX)).unwrap_or_default();
+        anyhow::ensure!(noted.lines().all(|path| Path::new(path).exists()), missing());
         let path = find(&home.join("sessions"), &format!("-{id}.jsonl"), DEPTH).with_context(missing)?;
         let text = std::fs::read_to_string(&path)?;
         let file = File::options().append(true).open(path)?;

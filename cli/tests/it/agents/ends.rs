@@ -30,7 +30,10 @@ async fn a_stop_ends_the_client_and_what_it_started(client: Client) {
 }
 
 async fn a_child_in_a_session_of_its_own_ends_with_the_turn(client: Client) {
-    let pool = Pool::start(client, 1).await;
+    leaves_a_child(&Pool::start(client, 1).await).await;
+}
+
+pub(super) async fn leaves_a_child(pool: &Pool) {
     let steps =
         [Step::run("setsid sleep 100000 > /dev/null 2>&1 < /dev/null & echo left"), Step::say("done")];
     let end = pool.carry_out(&pool.task("leave a child", &steps)).await;

@@ -1,19 +1,33 @@
 //! A stack whose workers have a client, and the model that the client asks.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use makima_scripted_model::{ScriptedModel, Step, script_line};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::sandbox;
 use crate::stack::{Options, Stack};
+
+/// A user with no rights of its own.
+const NOBODY: u32 = 65534;
 
 /// A client of a vendor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Client {
     Claude,
     Codex,
+}
+
+/// What is around the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Around {
+    Nothing,
+    Bubblewrap,
+    Landlock,
+    /// A worker that is not root, where the tests are.
+    OrdinaryUser,
 }
 
 /// A stack and a model.
@@ -26,15 +40,32 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) async fn start(client: Client, workers: u32) -> Self {
+        Self::start_in(Around::Nothing, client, workers).await.unwrap()
+    }
+
+    /// Starts one with something around the client; none where this machine does not have that.
+    pub(crate) async fn start_in(around: Around, client: Client, workers: u32) -> Option<Self> {
         let model = ScriptedModel::start().await.unwrap();
         let programs = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(programs.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let directory = match std::env::var_os("MAKIMA_TEST_AGENTS") {
             Some(real) => PathBuf::from(real),
             None => stand_ins(programs.path()),
         };
-        let options = Options { workers, slots: 1, durable: false, programs: Some(directory) };
-        let stack = Stack::start_with(options).await;
-        Self { stack, model, client, _programs: programs }
+        if !is_possible(around, &directory) {
+            eprintln!("left out, not of this machine: {around:?}");
+            return None;
+        }
+        let mut stack =
+            Stack::prepared(Options { workers, slots: 1, durable: false, programs: Some(directory) });
+        match around {
+            Around::Nothing => {}
+            Around::Bubblewrap => stack.set(&["worker.sandbox=bubblewrap"]),
+            Around::Landlock => stack.set(&["worker.sandbox=landlock"]),
+            Around::OrdinaryUser => stack.run_as(NOBODY),
+        }
+        stack.up().await;
+        Some(Self { stack, model, client, _programs: programs })
     }
 
     /// Returns the body of a task whose agent follows a script.
@@ -81,6 +112,25 @@ impl Pool {
         let branch = task["resultBranch"].as_str().unwrap_or_else(|| panic!("no result: {task:#}"));
         self.stack.repository.file(branch, file)
     }
+}
+
+fn is_possible(around: Around, programs: &Path) -> bool {
+    match around {
+        Around::Nothing => true,
+        Around::Bubblewrap => sandbox::holds("bubblewrap"),
+        Around::Landlock => sandbox::holds("landlock"),
+        // Otherwise all the cases are of an ordinary user.
+        Around::OrdinaryUser => {
+            nix::unistd::geteuid().is_root()
+                && [Path::new(env!("CARGO_BIN_EXE_makima")), programs].into_iter().all(is_open_to_all)
+        }
+    }
+}
+
+/// Tells whether everybody may reach a path.
+fn is_open_to_all(path: &Path) -> bool {
+    let is_open = |path: &Path| path.metadata().is_ok_and(|found| found.permissions().mode() & 0o001 != 0);
+    path.ancestors().all(is_open)
 }
 
 /// Makes a directory of stand-ins under the names of the clients.

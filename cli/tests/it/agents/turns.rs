@@ -8,7 +8,10 @@ use super::pool::{Client, Pool};
 for_each_client!(a_turn_writes_files, a_failing_tool_is_told_to_the_model_and_fails_no_task);
 
 async fn a_turn_writes_files(client: Client) {
-    let pool = Pool::start(client, 1).await;
+    writes_files(&Pool::start(client, 1).await).await;
+}
+
+pub(super) async fn writes_files(pool: &Pool) {
     let steps = [
         Step::run("mkdir made; echo one > made/one.txt"),
         Step::run("echo two > two.txt"),
