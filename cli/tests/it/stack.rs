@@ -143,7 +143,8 @@ impl Stack {
             command.env("PATH", format!("{}:{path}", programs.display()));
         }
         if let Some(user) = self.user {
-            command.uid(user).gid(user);
+            // The template of `makima services` belongs to this process's own user.
+            command.uid(user).gid(user).env_remove("MAKIMA_PG_TEMPLATE");
         }
         command
             .stdin(Stdio::piped())

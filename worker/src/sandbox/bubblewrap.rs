@@ -70,7 +70,9 @@ impl Bubblewrap {
         for file in &machine.hidden_files {
             line.paths("--ro-bind", &[Path::new("/dev/null"), file])?;
         }
-        for path in &places.readable {
+        // A link is there with its directory, and nothing can be bound to it. What it leads to is a place of its own.
+        let is_there = |path: &PathBuf| path.is_symlink() && machine.covers(path);
+        for path in places.readable.iter().filter(|path| !is_there(path)) {
             line.paths("--ro-bind", &[path, path])?;
         }
         for path in &places.writable {
@@ -103,4 +105,28 @@ fn utf8(path: &Path) -> io::Result<String> {
     text.ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not UTF-8", path.display()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_bound_to_a_link_that_is_there_with_its_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        let (programs, real, link) = (place.join("bin"), place.join("real"), place.join("bin/client"));
+        std::fs::create_dir(&programs).unwrap();
+        std::fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let places = Places { readable: vec![link.clone(), real.clone()], writable: Vec::new() };
+        let bound = |read_paths: &[PathBuf]| {
+            let machine = Machine::look(&[], read_paths, Path::new("/var/lib/makima"), Path::new("/nowhere"));
+            let bubblewrap = Bubblewrap { program: PathBuf::from("/usr/bin/bwrap") };
+            let line = bubblewrap.launcher(&machine, &places, &NetworkMode::On).unwrap();
+            [&link, &real].map(|path| line.contains(&path.display().to_string()))
+        };
+        assert_eq!(bound(&[programs]), [false, true]);
+        assert_eq!(bound(&[]), [true, true]);
+    }
 }

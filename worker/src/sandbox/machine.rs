@@ -135,7 +135,7 @@ impl Machine {
         }
     }
 
-    fn covers(&self, path: &Path) -> bool {
+    pub(super) fn covers(&self, path: &Path) -> bool {
         path.ancestors().any(|place| {
             self.readable.get(place).is_some_and(|real| real == place)
                 || self.links.iter().any(|(link, _)| link == place)
