@@ -11,6 +11,8 @@ pub(crate) mod conversation;
 mod heard;
 mod launch;
 mod limit;
+#[cfg(test)]
+mod recorded;
 mod verdict;
 
 use std::collections::BTreeMap;

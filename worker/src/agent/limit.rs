@@ -73,6 +73,7 @@ impl Limit {
             "usage_limit_reached",
             "insufficient_quota",
             "exceeded your current quota",
+            "quota exceeded. check your plan",
             "credit balance is too low",
         ]) {
             LimitKind::Usage
