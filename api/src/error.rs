@@ -42,6 +42,10 @@ pub(crate) enum ErrorCode {
     VersionConflict,
     /// 409: pending tasks wait for the task.
     HasDependents,
+    /// 409: the task's kind of agent takes no messages.
+    MessagesNotTaken,
+    /// 409: as many messages as may wait for the task's agent, or as the task may have.
+    TooManyMessages,
     /// 413: the body is larger than 1 MiB; that of a bulk submission than 16 MiB.
     PayloadTooLarge,
     /// 415: the body is not declared as JSON.
@@ -79,9 +83,12 @@ impl ErrorCode {
             | Self::CheckpointNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InvalidState | Self::IdempotencyMismatch | Self::VersionConflict | Self::HasDependents => {
-                StatusCode::CONFLICT
-            }
+            Self::InvalidState
+            | Self::IdempotencyMismatch
+            | Self::VersionConflict
+            | Self::HasDependents
+            | Self::MessagesNotTaken
+            | Self::TooManyMessages => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationFailed

@@ -35,6 +35,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::start::start))
         .routes(routes!(tasks::stop::stop))
         .routes(routes!(tasks::retry_completion::retry_completion))
+        .routes(routes!(tasks::message::message))
+        .routes(routes!(tasks::messages::messages))
         .routes(routes!(tasks::events::events))
         .routes(routes!(tasks::output::output))
         .routes(routes!(tasks::conversation::conversation))

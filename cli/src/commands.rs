@@ -15,6 +15,7 @@ mod owners;
 mod retry_completion;
 mod rm;
 mod run;
+mod say;
 mod scheduler;
 mod schedules;
 mod services;
@@ -62,6 +63,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Wait until tasks have come to their end
     Wait(wait::WaitArgs),
+    /// Say something to a task's agent while it works
+    Say(say::SayArgs),
     /// Stop tasks
     Stop(stop::StopArgs),
     /// Start tasks at once, or again after their end
@@ -133,6 +136,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Show(args) => on_one_thread(show::run(args)),
         Command::Logs(args) => on_one_thread(logs::run(args)),
         Command::Wait(args) => on_one_thread(wait::run(args)),
+        Command::Say(args) => on_one_thread(say::run(args)),
         Command::Stop(args) => on_one_thread(stop::run(args)),
         Command::Start(args) => on_one_thread(start::run(args)),
         Command::RetryCompletion(args) => on_one_thread(retry_completion::run(args)),
