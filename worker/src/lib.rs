@@ -83,7 +83,7 @@ struct Context {
 /// # Errors
 /// The data directory or the lease's thread cannot be had.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     executable: PathBuf,
     runner: Box<dyn Runner>,
     store: Store,
@@ -97,6 +97,7 @@ pub async fn run(
     );
     let github = github::GitHub::of_environment(&config.worker.github_api_url);
     let clients = agent::Clients::find(&config.worker);
+    config.worker.labels = clients.labels(&config.worker.labels);
     let context =
         Arc::new(Context { config, executable, store, queue, repositories, github, clients, runner });
     while !shutdown.is_cancelled() {

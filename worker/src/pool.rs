@@ -108,7 +108,7 @@ async fn begin(
         host: host_name(),
         pid: i32::try_from(std::process::id()).unwrap_or(i32::MAX),
         slots: i32::try_from(config.worker.slots).unwrap_or(i32::MAX),
-        labels: context.clients.labels(&config.worker.labels),
+        labels: config.worker.labels.clone(),
     };
     let registered_ms = loop {
         let asked_ms = boottime_ms();

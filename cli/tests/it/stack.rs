@@ -198,6 +198,14 @@ impl Stack {
         self.http.post(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
+        let answer = self.http.put(format!("{}{path}", self.url)).json(body).send().await.unwrap();
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{body}");
+        body
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
     }
