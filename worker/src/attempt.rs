@@ -10,8 +10,10 @@
 //! else's word, or whose worker lost its lease, writes nothing more: the store would refuse it.
 
 mod finish;
+mod mailbox;
 mod prepare;
 mod record;
+mod rounds;
 mod run_agent;
 mod save;
 mod threads;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, TaskStatus, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
 use makima_shared::telemetry;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
@@ -35,6 +38,7 @@ use crate::Context;
 use crate::agent::{self, Verdict};
 use crate::pool::Life;
 use crate::process::AgentEnd;
+use crate::roster::Entry;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -88,6 +92,8 @@ pub struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
+    /// The number of the newest message to its agent that the worker has heard of.
+    newest_message: &'a watch::Receiver<i32>,
     /// When it was claimed.
     begun: Instant,
 }
@@ -183,9 +189,10 @@ impl Runner for AgentRunner {
 }
 
 /// Carries an attempt out, to whatever end, and tells the store.
-pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
+pub(crate) async fn run(life: &Life, task: &ClaimedTask, entry: &Entry) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
-    let attempt = Attempt { life, task, over, begun: Instant::now() };
+    let Entry { over, newest_message, .. } = entry;
+    let attempt = Attempt { life, task, over, newest_message, begun: Instant::now() };
     async {
         let end = life.context.runner.run(&attempt).await;
         conclude(&attempt, end).await;
@@ -211,7 +218,7 @@ async fn carry_out(attempt: &Attempt<'_>) -> End {
 }
 
 async fn run_and_finish(attempt: &Attempt<'_>, prepared: &Prepared) -> End {
-    match run_agent::run(attempt, prepared).await {
+    match rounds::run(attempt, prepared).await {
         Ok(outcome) => match judge(attempt, &outcome) {
             Ok(()) => finish::run(attempt, prepared, outcome.is_saved).await,
             Err(end) => end,

@@ -12,8 +12,10 @@ use crate::render::{self, Paint};
 
 /// What to say to whom.
 #[derive(Args, Debug)]
-#[command(after_help = "An agent takes messages up in order: Claude Code while it works, Codex when its turn has ended. One \
-                        that comes before the agent starts waits for it. A command takes none.")]
+#[command(
+    after_help = "An agent takes messages up in order: Claude Code while it works, Codex when its turn has ended. One \
+                        that comes before the agent starts waits for it. A command takes none."
+)]
 pub(super) struct SayArgs {
     /// The task: its id, or the last 4 or more digits of it
     #[arg(value_name = "ID")]
@@ -34,7 +36,8 @@ pub(super) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
         Some(text) => text,
         None => read_text()?,
     };
-    let answer = client.say(task, &text).await.with_context(|| format!("cannot say that to {}", task.short()))?;
+    let answer =
+        client.say(task, &text).await.with_context(|| format!("cannot say that to {}", task.short()))?;
     if args.client.json {
         writeln!(io::stdout(), "{}", render::json(&answer)?)?;
     } else {
@@ -48,6 +51,9 @@ pub(super) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
 fn read_text() -> anyhow::Result<String> {
     let mut text = String::new();
     let most = MessageText::MAX_BYTES as u64 + 1;
-    io::stdin().take(most).read_to_string(&mut text).context("cannot read the message from standard input")?;
+    io::stdin()
+        .take(most)
+        .read_to_string(&mut text)
+        .context("cannot read the message from standard input")?;
     Ok(text)
 }

@@ -12,6 +12,7 @@ mod everything_killed;
 mod frozen_worker;
 mod killed_worker;
 mod main_job;
+mod messages;
 mod metrics;
 mod operations;
 mod process_tree;

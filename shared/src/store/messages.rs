@@ -6,7 +6,9 @@
 use sqlx::types::Json;
 
 use super::{Fenced, OpenAttempt, Store, StoreError};
-use crate::domain::{Agent, Epoch, MessageId, MessageText, OwnerId, TaskId, TaskMessage, TaskStatus, WorkerId};
+use crate::domain::{
+    Agent, Epoch, MessageId, MessageText, OwnerId, TaskId, TaskMessage, TaskStatus, WorkerId,
+};
 
 /// How many messages of a task may wait for its agent.
 const MAX_WAITING: i64 = 100;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use makima_shared::domain::{Agent, AgentEvent};
+use makima_shared::domain::{Agent, AgentEvent, MessageId};
 use serde_json::Value;
 
 use super::{Adapter, Ask, ConversationPlace, Heard, Launch};
@@ -28,7 +28,7 @@ impl Adapter for Command {
         None
     }
 
-    fn say(&self, _text: &str) -> Option<String> {
+    fn say(&self, _id: MessageId, _text: &str) -> Option<String> {
         None
     }
 

@@ -1,12 +1,13 @@
 //! The agent's conversation: read out of its home for a checkpoint, and put back there for an attempt that goes on.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use makima_shared::domain::{AgentClient, SavedConversation, TokenUsage};
+use makima_shared::domain::{AgentClient, MessageId, SavedConversation, TokenUsage};
 use sha2::{Digest as _, Sha256};
 
 use super::{Adapter, ConversationPlace};
@@ -84,6 +85,12 @@ pub(crate) fn take_up(
     let Some(place) = adapter.conversation() else { return Ok(None) };
     let Some(found) = find(&place, home) else { return Ok(None) };
     put(adapter, &place, &found, home, tree).map(Some)
+}
+
+/// Names the messages that the newest conversation in the home has. Blocks.
+pub(crate) fn messages(adapter: &dyn Adapter, home: &Path) -> HashSet<MessageId> {
+    let found = adapter.conversation().and_then(|place| find(&place, home));
+    found.map(|file| adapter.messages_in(&file.content)).unwrap_or_default()
 }
 
 fn find(place: &ConversationPlace, home: &Path) -> Option<HomeFile> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use makima_shared::domain::ClaimedTask;
 
-use super::{Ask, WORKSPACE_VARIABLE, adapter};
+use super::{Ask, Line, WORKSPACE_VARIABLE, adapter};
 use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::AgentCommand;
 use crate::workspace::Workspace;
@@ -27,8 +27,12 @@ pub(crate) struct Launching<'a> {
     pub(crate) allowed_env: &'a [String],
 }
 
-/// Writes the plan and the agent's input where the agent reads them, and returns how to start the agent.
-pub(crate) fn prepare(launching: &Launching<'_>, ask: &Ask<'_>) -> std::io::Result<AgentCommand> {
+/// Writes the plan and the agent's input where the agent reads them, and returns how to start the agent, with the line to it if
+/// it listens. No agent of the workspace runs.
+pub(crate) fn prepare(
+    launching: &Launching<'_>,
+    ask: &Ask<'_>,
+) -> std::io::Result<(AgentCommand, Option<Line>)> {
     let Launching { workspace, desk, executable, allowed_env } = *launching;
     let (task, adapter) = (ask.task, adapter(&ask.task.agent));
     let launch = match ask.session {
@@ -36,10 +40,14 @@ pub(crate) fn prepare(launching: &Launching<'_>, ask: &Ask<'_>) -> std::io::Resu
         None => adapter.start(ask),
     };
     let plan_file = write(workspace, "plan.txt", &task.plan)?;
-    let stdin_file = if launch.stdin == task.plan {
-        plan_file.clone()
+    let (stdin_file, line) = if adapter.listens() {
+        let path = vacant(workspace, "stdin")?;
+        let line = Line::make(&path, launch.stdin)?;
+        (path, Some(line))
+    } else if launch.stdin == task.plan {
+        (plan_file.clone(), None)
     } else {
-        write(workspace, "input.txt", &launch.stdin)?
+        (write(workspace, "input.txt", &launch.stdin)?, None)
     };
     let passed = adapter.passes().iter().map(|name| (*name).to_owned());
     let allowed: Vec<String> = allowed_env.iter().cloned().chain(passed).collect();
@@ -50,17 +58,27 @@ pub(crate) fn prepare(launching: &Launching<'_>, ask: &Ask<'_>) -> std::io::Resu
         env.insert(SOCKET_VARIABLE.to_owned(), desk.socket().display().to_string());
         env.insert(TOKEN_VARIABLE.to_owned(), desk.token().to_owned());
     }
-    Ok(AgentCommand {
+    let command = AgentCommand {
         shim: executable.to_owned(),
         argv: launch.argv,
         env,
         cwd: workspace.tree(),
         stdin_file,
-    })
+    };
+    Ok((command, line))
+}
+
+/// Returns a path beside the tree where nothing stands. What an earlier round left there is gone.
+fn vacant(workspace: &Workspace, name: &str) -> std::io::Result<PathBuf> {
+    let path = workspace.root().join(name);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(path),
+    }
 }
 
 fn write(workspace: &Workspace, name: &str, text: &str) -> std::io::Result<PathBuf> {
-    let path = workspace.root().join(name);
+    let path = vacant(workspace, name)?;
     // Whatever stands there already is not the worker's.
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(text.as_bytes())?;

@@ -29,7 +29,7 @@ pub struct AgentCommand {
     pub env: BTreeMap<String, String>,
     /// The agent's working directory.
     pub cwd: PathBuf,
-    /// What the agent reads as its stdin: a regular file.
+    /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
 }
 

@@ -31,7 +31,7 @@ pub enum ArgsError {
 /// What the shim needs to know to run one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShimArgs {
-    /// What the agent reads as its stdin: a regular file.
+    /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
     /// The agent's working directory.
     pub cwd: PathBuf,
@@ -73,7 +73,7 @@ impl ShimArgs {
 pub struct ExecArgs {
     /// The shim's process id, to notice that it died before the parent-death signal was set.
     pub parent: Pid,
-    /// What the agent reads as its stdin: a regular file.
+    /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
     /// The agent's working directory.
     pub cwd: PathBuf,

@@ -1,0 +1,71 @@
+//! The rounds of an attempt: the agent is started again in the same workspace, with its own conversation, as long as there is
+//! cause after a good end. Messages that it has not taken up are one.
+
+use makima_shared::domain::EventKind;
+use serde_json::json;
+use tracing::{info, warn};
+
+use super::prepare::{Prepared, accepted, chain};
+use super::run_agent::{self, Outcome, Rounds};
+use super::threads::Threads;
+use super::{Attempt, End};
+use crate::agent::{self, conversation};
+
+/// How many rounds for messages an attempt may have.
+const MAX_MESSAGE_ROUNDS: u32 = 200;
+
+/// Runs the agent to the end of its last round. `Err` if something else than the agent decides the attempt.
+pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Outcome, End> {
+    let mut rounds = Rounds::open(attempt, prepared).await?;
+    let mut left = MAX_MESSAGE_ROUNDS;
+    loop {
+        let outcome = run_agent::run(&mut rounds).await?;
+        let is_good =
+            agent::judge(agent::adapter(&attempt.task.agent), &outcome.heard, &outcome.agent_end).is_ok();
+        if !is_good {
+            return Ok(outcome);
+        }
+        rounds.mailbox.settle(prepared).await?;
+        if rounds.mailbox.is_empty() {
+            return Ok(outcome);
+        }
+        if attempt.life.drain.is_cancelled() {
+            return Err(End::HandedBack);
+        }
+        if left == 0 {
+            let message =
+                "messages are left that the agent was not given: it has had too many rounds for them";
+            notify(attempt, "MESSAGES_LEFT", message).await?;
+            return Ok(outcome);
+        }
+        left -= 1;
+        info!(round = rounds.begun + 1, "the agent goes on: it has messages");
+        notify(attempt, "MESSAGE_ROUND", "the agent ended, and goes on for messages that came meanwhile")
+            .await?;
+        rounds.prompt = Some(String::new());
+        rounds.session = take_up(attempt, prepared).await?;
+    }
+}
+
+/// Returns the conversation that the agent has left; none if it has none.
+async fn take_up(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Option<agent::Resumable>, End> {
+    let adapter = agent::adapter(&attempt.task.agent);
+    let (home, tree) = (prepared.workspace.home(), prepared.workspace.tree());
+    let threads = Threads::default();
+    let taking_up = threads.run(move || conversation::take_up(adapter, &home, &tree));
+    let interrupted = async {
+        attempt.revoked().await;
+        End::Over
+    };
+    Ok(threads.guard(taking_up, interrupted).await?.unwrap_or_else(|error| {
+        warn!(error = chain(&error), "the agent's conversation cannot be gone on with");
+        None
+    }))
+}
+
+async fn notify(attempt: &Attempt<'_>, code: &'static str, message: &str) -> Result<(), End> {
+    let notices = [json!({ "code": code, "message": message })];
+    let (store, task) = (&attempt.context().store, attempt.task);
+    let append = || store.events_append(task.id, task.epoch, EventKind::Notice, &notices);
+    accepted(attempt.insist(append).await).map(drop)
+}
