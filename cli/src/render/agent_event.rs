@@ -61,7 +61,9 @@ fn told(input: &Value) -> String {
     let telling = TELLING.iter().find_map(|name| input.get(name));
     let text = match telling.unwrap_or(input) {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            other.to_string()
+        }
     };
     short(&one_line(&text))
 }

@@ -74,7 +74,7 @@ fn words(content: Option<&Value>) -> String {
             let texts: Vec<_> = blocks.iter().map(|block| text(block, "text")).collect();
             texts.join("\n")
         }
-        _ => String::new(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => String::new(),
     }
 }
 

@@ -36,6 +36,7 @@ mod release;
 mod retry_completion;
 mod schedules;
 mod slots;
+mod spend;
 mod start;
 mod start_points;
 mod streak;

@@ -193,7 +193,7 @@ fn system(line: &Value, heard: &mut Heard) -> Vec<AgentEvent> {
 
 fn assistant(line: &Value, heard: &mut Heard) -> Vec<AgentEvent> {
     let Some(message) = line.get("message") else { return Vec::new() };
-    let mut events: Vec<_> = blocks(message).iter().filter_map(|block| said(block)).collect();
+    let mut events: Vec<_> = blocks(message).iter().filter_map(said).collect();
     if let (Some(usage), Some(id)) = (message.get("usage"), message.get("id").and_then(Value::as_str)) {
         count_message(heard, id, tokens(usage));
         events.push(AgentEvent::Usage(heard.spend.tokens));
@@ -253,7 +253,7 @@ pub(super) fn words(content: Option<&Value>) -> String {
             let texts: Vec<_> = blocks.iter().map(|block| text(block, "text")).collect();
             texts.join("\n")
         }
-        _ => String::new(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => String::new(),
     }
 }
 
@@ -303,7 +303,7 @@ fn result(line: &Value, heard: &mut Heard) -> Vec<AgentEvent> {
     let first = errors.and_then(|errors| errors.first()).and_then(Value::as_str);
     let said =
         if said.is_empty() { first.unwrap_or(if is_error { subtype } else { "" }).to_owned() } else { said };
-    let used = line.get("usage").map(tokens).unwrap_or_default();
+    let used = line.get("usage").map_or(heard.open_turn, tokens);
     heard.turns = model_usage(line).unwrap_or_else(|| heard.turns.plus(&used));
     (heard.open_turn, heard.open_message) = (TokenUsage::default(), None);
     heard.spend.tokens = heard.turns;

@@ -15,7 +15,7 @@ pub(super) fn message(line: &Value) -> Option<ConversationMessage> {
     let content: Vec<_> = match content {
         Value::String(text) => vec![AgentEvent::Text { text: text.clone() }],
         Value::Array(blocks) => blocks.iter().filter_map(block).collect(),
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
     };
     let is_answer = content.iter().all(|part| matches!(part, AgentEvent::ToolResult { .. }));
     let role = if is_answer && role == ConversationRole::User { ConversationRole::Tool } else { role };
