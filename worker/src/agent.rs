@@ -70,7 +70,7 @@ impl Ask<'_> {
             Some(prompt) => prompt.to_owned(),
             None => format!("{GO_ON}{}", self.task.plan),
         };
-        format!("{words}{}", self.messages)
+        format!("{words}{}", self.messages).trim_start().to_owned()
     }
 }
 

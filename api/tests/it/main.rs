@@ -18,6 +18,7 @@ mod exporter;
 mod full;
 mod health;
 mod isolation;
+mod messages;
 mod outage;
 mod overview;
 mod retry_completion;

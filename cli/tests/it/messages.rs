@@ -52,16 +52,17 @@ async fn wait_for_line(stack: &Stack, id: &str, line: &str) {
 
 /// Waits until the conversation is saved with these words.
 async fn wait_for_saved(stack: &Stack, id: &str, words: &str) {
-    while !conversation(stack, id).await.iter().any(|text| text.contains(words)) {}
+    while !conversation(stack, id).await.iter().any(|text| text == words) {}
 }
 
 async fn conversation(stack: &Stack, id: &str) -> Vec<String> {
     texts(&stack.get(&format!("/mesh/tasks/{id}/conversation")).await["messages"])
 }
 
-/// Where in the conversation each of these stands, each of them once.
+/// Where in the conversation each of these stands, each of them once. The plan, which has words of its own, is left out.
 async fn places(stack: &Stack, id: &str, words: &[&str]) -> Vec<usize> {
-    let all = conversation(stack, id).await;
+    let plan = stack.task(id).await["plan"].as_str().unwrap().to_owned();
+    let all: Vec<_> = conversation(stack, id).await.iter().map(|text| text.replace(&plan, "PLAN")).collect();
     let place = |word: &&str| {
         let found: Vec<_> = (0..all.len()).filter(|place| all[*place].contains(word)).collect();
         assert_eq!(found.len(), 1, "{word} in {all:#?}");

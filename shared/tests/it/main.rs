@@ -26,6 +26,7 @@ mod isolation;
 mod leader;
 mod life_cycle;
 mod live_events;
+mod messages;
 mod overview;
 mod owners;
 mod presence;
