@@ -8,6 +8,7 @@ mod clients;
 mod codex;
 mod command;
 pub(crate) mod conversation;
+mod gate;
 mod heard;
 mod launch;
 mod limit;
@@ -23,8 +24,9 @@ use serde_json::Value;
 
 pub(crate) use clients::Clients;
 pub(crate) use conversation::Resumable;
+pub(crate) use gate::Gate;
 pub(crate) use heard::{Heard, Hearing, TakenUp, Turn};
-pub(crate) use launch::{Launching, prepare};
+pub(crate) use launch::{Launching, prepare, prepare_verify};
 pub(crate) use limit::{Limit, LimitKind};
 pub(crate) use line::Line;
 pub(crate) use verdict::{Verdict, judge};
@@ -46,6 +48,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) session: Option<&'a str>,
     /// What it is told in a further round of the same attempt; none in the first one.
     pub(crate) prompt: Option<&'a str>,
+    /// The number of the round, where the agent is run again until the task is finished.
+    pub(crate) round: Option<u32>,
     /// Messages to it, as [`Adapter::say`] puts them, for a client that does not listen while it runs.
     pub(crate) messages: &'a str,
     /// A sandbox is in force, so that the client's own questions can be left out.
@@ -61,14 +65,20 @@ impl Ask<'_> {
     fn beginning(&self) -> String {
         let prompt = self.prompt.filter(|prompt| !prompt.is_empty());
         let prompt = prompt.map(|prompt| format!("\n\n{prompt}")).unwrap_or_default();
-        format!("{}{prompt}{}", self.task.plan, self.messages)
+        format!("{}{prompt}{}", self.plan(), self.messages)
+    }
+
+    /// Returns the plan, with how to say that it is carried out where that is asked for.
+    fn plan(&self) -> String {
+        let asks = self.task.agent.loop_mode().is_some_and(|mode| mode.verify.is_empty());
+        format!("{}{}", self.task.plan, if asks { gate::WORDS } else { "" })
     }
 
     /// Returns what an agent is told that goes on with its conversation; nothing if it gets messages alone.
     fn continuation(&self) -> String {
         let words = match self.prompt {
             Some(prompt) => prompt.to_owned(),
-            None => format!("{GO_ON}{}", self.task.plan),
+            None => format!("{GO_ON}{}", self.plan()),
         };
         format!("{words}{}", self.messages).trim_start().to_owned()
     }

@@ -9,6 +9,7 @@
 //! Each step may end the attempt; [`End`] says how, and one place tells the store. An attempt that is over by somebody
 //! else's word, or whose worker lost its lease, writes nothing more: the store would refuse it.
 
+mod completion_gate;
 mod finish;
 mod mailbox;
 mod prepare;
@@ -17,6 +18,7 @@ mod rounds;
 mod run_agent;
 mod save;
 mod threads;
+mod verify;
 
 pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;

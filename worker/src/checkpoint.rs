@@ -99,6 +99,11 @@ impl<'a> Checkpointer<'a> {
         }
     }
 
+    /// Returns the tree of the newest stored checkpoint; none if the work stands at the base.
+    pub(crate) fn tree(&self) -> Option<&str> {
+        self.stored_tree.as_deref()
+    }
+
     /// Takes a checkpoint if anything has changed since the last one, or if there is something to say about it.
     pub(crate) async fn take(&mut self, trigger: CheckpointTrigger, message: Option<String>) -> Taken {
         let conversation = ConversationKept::read(self.attempt, &self.workspace).await;

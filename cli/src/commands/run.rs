@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use makima_shared::domain::{
-    Agent, CompletionAction, MergeStrategy, Task, TaskId, TaskSubmission, is_hidden,
+    Agent, CompletionAction, LoopMode, MergeStrategy, Task, TaskId, TaskSubmission, is_hidden,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -92,6 +92,15 @@ struct TaskWords {
     /// One more option or value for the client. May be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "agent")]
     agent_arg: Vec<String>,
+
+    /// Run the agent again and again, up to so many rounds (default: 20), until it says that the task is finished, in a line
+    /// `COMPLETION_GATE: {"ready": true, "reason": ".."}`
+    #[arg(long = "loop", value_name = "ROUNDS", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
+    rounds: Option<u32>,
+
+    /// With --loop: the task is finished once this line for sh exits with 0 after a round, whatever the agent says
+    #[arg(long, value_name = "SHELL_LINE", requires = "rounds")]
+    verify: Option<String>,
 
     /// The agent, as a program and its arguments: repeat it for each of them
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
@@ -188,10 +197,10 @@ pub(super) enum ClientName {
 }
 
 impl ClientName {
-    fn agent(self, model: Option<String>, args: Vec<String>) -> Agent {
+    fn agent(self, model: Option<String>, args: Vec<String>, looping: Option<LoopMode>) -> Agent {
         match self {
-            Self::Claude => Agent::Claude { model, args },
-            Self::Codex => Agent::Codex { model, args },
+            Self::Claude => Agent::Claude { model, args, looping },
+            Self::Codex => Agent::Codex { model, args, looping },
         }
     }
 }
@@ -264,10 +273,12 @@ impl TaskWords {
         // Without a file, clap has seen to it that both are there.
         let (plan, repo) = (self.plan.unwrap_or_default(), self.repo.unwrap_or_default());
         let plan = if plan == "-" { read_plan()? } else { plan };
+        let verify = self.verify.map(shell_line).unwrap_or_default();
+        let looping = self.rounds.map(|max_rounds| LoopMode { max_rounds, verify });
         let agent = match (self.agent, self.agent_cmd) {
-            (Some(client), _) => client.agent(self.model, self.agent_arg),
-            (None, Some(line)) => Agent::Command { argv: shell_line(line) },
-            (None, None) => Agent::Command { argv: self.agent_argv },
+            (Some(client), _) => client.agent(self.model, self.agent_arg, looping),
+            (None, Some(line)) => Agent::Command { argv: shell_line(line), looping },
+            (None, None) => Agent::Command { argv: self.agent_argv, looping },
         };
         let name = self.name.unwrap_or_else(|| first_line(&plan));
         Ok(TaskSubmission {

@@ -108,9 +108,9 @@ fn start(task: &Task) -> Option<String> {
 
 pub(super) fn agent(agent: &Agent) -> String {
     match agent {
-        Agent::Command { argv } => one_line(&argv.join(" ")),
-        Agent::Claude { model, args } => client("claude", model.as_deref(), args),
-        Agent::Codex { model, args } => client("codex", model.as_deref(), args),
+        Agent::Command { argv, .. } => one_line(&argv.join(" ")),
+        Agent::Claude { model, args, .. } => client("claude", model.as_deref(), args),
+        Agent::Codex { model, args, .. } => client("codex", model.as_deref(), args),
     }
 }
 

@@ -11,6 +11,7 @@ mod drain;
 mod everything_killed;
 mod frozen_worker;
 mod killed_worker;
+mod loop_mode;
 mod main_job;
 mod messages;
 mod metrics;

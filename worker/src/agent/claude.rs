@@ -33,7 +33,7 @@ pub(super) struct Claude;
 impl Claude {
     fn launch(&self, ask: &Ask<'_>, session: [String; 2], words: &str) -> Launch {
         let (model, args) = match &ask.task.agent {
-            Agent::Claude { model, args } => (model.as_deref(), args.as_slice()),
+            Agent::Claude { model, args, .. } => (model.as_deref(), args.as_slice()),
             Agent::Command { .. } | Agent::Codex { .. } => (None, &[][..]),
         };
         let mut argv: Vec<OsString> = vec![ask.program.into()];

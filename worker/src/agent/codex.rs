@@ -28,7 +28,7 @@ pub(super) struct Codex;
 impl Codex {
     fn launch(&self, ask: &Ask<'_>, session: &[&str], words: String) -> Launch {
         let (model, args) = match &ask.task.agent {
-            Agent::Codex { model, args } => (model.as_deref(), args.as_slice()),
+            Agent::Codex { model, args, .. } => (model.as_deref(), args.as_slice()),
             Agent::Command { .. } | Agent::Claude { .. } => (None, &[][..]),
         };
         let mut argv: Vec<OsString> = vec![ask.program.into()];

@@ -14,7 +14,7 @@ pub(super) struct Command;
 impl Adapter for Command {
     fn start(&self, ask: &Ask<'_>) -> Launch {
         let argv = match &ask.task.agent {
-            Agent::Command { argv } => argv.iter().map(OsString::from).collect(),
+            Agent::Command { argv, .. } => argv.iter().map(OsString::from).collect(),
             Agent::Claude { .. } | Agent::Codex { .. } => Vec::new(),
         };
         Launch { argv, env: BTreeMap::new(), stdin: ask.task.plan.clone() }

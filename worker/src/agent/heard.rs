@@ -4,7 +4,7 @@ use makima_shared::domain::{AgentEvent, MessageId, Spend, TokenUsage};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::{Adapter, Limit};
+use super::{Adapter, Gate, Limit, gate};
 use crate::output::{Listener, OutputLine, Stream};
 
 /// A line that is longer is kept as it is, and not read.
@@ -65,6 +65,8 @@ pub(crate) struct Heard {
     pub(crate) limit: Option<Limit>,
     /// The client ended because its budget is spent.
     pub(crate) over_budget: bool,
+    /// What it says of whether the task is finished.
+    pub(crate) gate: Option<Gate>,
     /// What the newest line tells of messages.
     pub(crate) taken_up: Option<TakenUp>,
     /// The last thing that went wrong, or that was written to standard error.
@@ -92,6 +94,8 @@ pub(crate) struct Hearing {
     spent: watch::Sender<Spend>,
     turn: watch::Sender<Turn>,
     taken_up: Option<mpsc::Sender<TakenUp>>,
+    /// Whether it is asked to say when the task is finished.
+    asks_for_gate: bool,
 }
 
 impl Hearing {
@@ -99,7 +103,26 @@ impl Hearing {
     pub(crate) fn new(adapter: &'static dyn Adapter, used_before: TokenUsage) -> Self {
         let heard = Heard { used_before, ..Heard::default() };
         let (spent, turn) = (watch::Sender::new(Spend::default()), watch::Sender::new(Turn::default()));
-        Self { adapter, heard, pieces: Some(String::new()), spent, turn, taken_up: None }
+        Self {
+            adapter,
+            heard,
+            pieces: Some(String::new()),
+            spent,
+            turn,
+            taken_up: None,
+            asks_for_gate: false,
+        }
+    }
+
+    /// Hears as well whether the task is finished.
+    pub(crate) fn with_gate(self, asks_for_gate: bool) -> Self {
+        Self { asks_for_gate, ..self }
+    }
+
+    fn hear_gate(&mut self, words: &str) {
+        if self.asks_for_gate {
+            self.heard.gate = gate::read(words).or(self.heard.gate.take());
+        }
     }
 
     /// Tells where the turn stands from here on.
@@ -141,6 +164,11 @@ impl Hearing {
             *spent = self.heard.spend;
             is_more
         });
+        for event in &events {
+            if let AgentEvent::Text { text } | AgentEvent::Result { text, is_error: false } = event {
+                self.hear_gate(text);
+            }
+        }
         events.truncate(MAX_EVENTS);
         events.iter_mut().for_each(bound);
         Some(events)
@@ -173,6 +201,9 @@ impl Hearing {
 impl Listener for Hearing {
     fn hear(&mut self, line: &mut OutputLine) {
         if !self.adapter.tells_its_end() {
+            if line.stream == Stream::Stdout {
+                self.hear_gate(&line.text);
+            }
             return;
         }
         match line.stream {
@@ -183,7 +214,7 @@ impl Listener for Hearing {
     }
 
     fn hears_to_the_end(&self) -> bool {
-        self.adapter.tells_its_end()
+        self.adapter.tells_its_end() || self.asks_for_gate
     }
 }
 

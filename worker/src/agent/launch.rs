@@ -13,6 +13,8 @@ use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::AgentCommand;
 use crate::workspace::Workspace;
 
+/// Where the plan is, beside the tree.
+const PLAN_FILE: &str = "plan.txt";
 /// Linux refuses an environment entry of over 128 KiB; a longer plan is only in the file.
 const MAX_PLAN_VARIABLE_BYTES: usize = 100 * 1024;
 
@@ -33,13 +35,13 @@ pub(crate) fn prepare(
     launching: &Launching<'_>,
     ask: &Ask<'_>,
 ) -> std::io::Result<(AgentCommand, Option<Line>)> {
-    let Launching { workspace, desk, executable, allowed_env } = *launching;
+    let Launching { workspace, desk, executable, .. } = *launching;
     let (task, adapter) = (ask.task, adapter(&ask.task.agent));
     let launch = match ask.session {
         Some(session) => adapter.resume(ask, session),
         None => adapter.start(ask),
     };
-    let plan_file = write(workspace, "plan.txt", &task.plan)?;
+    let plan_file = write(workspace, PLAN_FILE, &task.plan)?;
     let (stdin_file, line) = if adapter.listens() {
         let path = vacant(workspace, "stdin")?;
         let line = Line::make(&path, launch.stdin)?;
@@ -49,11 +51,12 @@ pub(crate) fn prepare(
     } else {
         (write(workspace, "input.txt", &launch.stdin)?, None)
     };
-    let passed = adapter.passes().iter().map(|name| (*name).to_owned());
-    let allowed: Vec<String> = allowed_env.iter().cloned().chain(passed).collect();
-    let mut env = environment(task, workspace, &plan_file, &allowed);
+    let mut env = whole_environment(launching, task);
     env.extend(launch.env);
-    add_own_program(&mut env, executable);
+    if let Some(round) = ask.round {
+        env.insert("MAKIMA_ROUND".to_owned(), round.to_string());
+        env.extend(ask.prompt.map(|prompt| ("MAKIMA_ROUND_PROMPT".to_owned(), without_nul(prompt))));
+    }
     if let Some(desk) = desk {
         env.insert(SOCKET_VARIABLE.to_owned(), desk.socket().display().to_string());
         env.insert(TOKEN_VARIABLE.to_owned(), desk.token().to_owned());
@@ -66,6 +69,37 @@ pub(crate) fn prepare(
         stdin_file,
     };
     Ok((command, line))
+}
+
+/// Returns how to start the command that tells whether the task is finished: as the agent is started, with an empty input.
+pub(crate) fn prepare_verify(
+    launching: &Launching<'_>,
+    task: &ClaimedTask,
+    argv: &[String],
+) -> std::io::Result<AgentCommand> {
+    let workspace = launching.workspace;
+    Ok(AgentCommand {
+        shim: launching.executable.to_owned(),
+        argv: argv.iter().map(Into::into).collect(),
+        env: whole_environment(launching, task),
+        cwd: workspace.tree(),
+        stdin_file: write(workspace, "input.txt", "")?,
+    })
+}
+
+/// Returns the environment of whatever is run for the task.
+fn whole_environment(launching: &Launching<'_>, task: &ClaimedTask) -> BTreeMap<String, String> {
+    let passed = adapter(&task.agent).passes().iter().map(|name| (*name).to_owned());
+    let allowed: Vec<String> = launching.allowed_env.iter().cloned().chain(passed).collect();
+    let plan_file = launching.workspace.root().join(PLAN_FILE);
+    let mut env = environment(task, launching.workspace, &plan_file, &allowed);
+    add_own_program(&mut env, launching.executable);
+    env
+}
+
+/// A variable cannot hold one.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Returns a path beside the tree where nothing stands. What an earlier round left there is gone.

@@ -20,7 +20,7 @@ use crate::agent::{self, Ask, Heard, Hearing, Launching, Line, Resumable};
 use crate::checkpoint::{Checkpointer, Taken};
 use crate::checkpoint_request::Desk;
 use crate::output::{Batch, PumpReport, pump_heard};
-use crate::process::{AgentEnd, AgentProcess, KillReason, Signal};
+use crate::process::{AgentCommand, AgentEnd, AgentProcess, KillReason, Signal};
 use spending::Budget;
 
 /// How many batches of output wait for the store before the agent is held back.
@@ -77,16 +77,18 @@ pub(super) struct Rounds<'a> {
     pub(super) session: Option<Resumable>,
     /// What the agent is told in this round; none in the first one.
     pub(super) prompt: Option<String>,
+    /// The number of this one over all attempts, where the agent is run again until the task is finished.
+    pub(super) loop_round: Option<u32>,
     /// What they have spent.
     pub(super) spent: Spend,
     desk: Option<Desk>,
     budget: Budget,
     /// When the task's time is over.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// How many batches of output the store has taken.
-    batches_written: i64,
+    pub(super) batches_written: i64,
     /// How many bytes of output may still be kept.
-    output_left: u64,
+    pub(super) output_left: u64,
 }
 
 impl<'a> Rounds<'a> {
@@ -102,6 +104,7 @@ impl<'a> Rounds<'a> {
             checkpointer: Checkpointer::new(attempt, workspace, prepared.restored_tree.clone(), resumed_from),
             session: prepared.conversation.clone(),
             prompt: None,
+            loop_round: None,
             spent: Spend::default(),
             desk: open_desk(prepared),
             budget: Budget::of(attempt).await?,
@@ -127,7 +130,8 @@ pub(super) async fn run(rounds: &mut Rounds<'_>) -> Result<Outcome, End> {
     let limit = rounds.output_left;
     let (ended, activity) = (CancellationToken::new(), Notify::new());
     let used_before = session.as_ref().map_or_else(TokenUsage::default, |resumed| resumed.used);
-    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), used_before);
+    let asks_for_gate = attempt.task.agent.loop_mode().is_some();
+    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), used_before).with_gate(asks_for_gate);
     let (spent, counted) = (hearing.spent(), hearing.spent());
     let talk = mailbox.serve(line, hearing.turn(), hearing.taken_up(), &ended);
     let output = async {
@@ -262,6 +266,7 @@ async fn start(
         session: session.as_ref().map(|resumed| resumed.session.as_str()),
         prompt: prompt.as_deref(),
         messages,
+        round: rounds.loop_round,
         sandboxed: SANDBOXED,
         is_root: nix::unistd::geteuid().is_root(),
         budget_usd: budget.left_usd(),
@@ -275,10 +280,16 @@ async fn start(
     if let Some(words) = budget.reached(&Spend::default()) {
         return Err(End::OverBudget(words));
     }
-    let lease = &attempt.life.lease;
-    let process =
-        AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))?;
-    Ok((process, line))
+    Ok((start_process(attempt, &command).await?, line))
+}
+
+/// Starts whatever is run for the task: the agent, and what tells whether it has finished.
+pub(super) async fn start_process(
+    attempt: &Attempt<'_>,
+    command: &AgentCommand,
+) -> Result<AgentProcess, End> {
+    let failed = |error| here(AgentEnd::NOT_STARTABLE, chain(&error), attempt);
+    AgentProcess::start(command, &attempt.life.lease.switches).await.map_err(failed)
 }
 
 /// Waits for the agent's end, and stops the agent when there is cause. A checkpoint's verdict may be one.
@@ -314,7 +325,7 @@ async fn watch(
     (agent_end, Some(cause))
 }
 
-async fn stop_causes(attempt: &Attempt<'_>, deadline: Option<Instant>) -> StopCause {
+pub(super) async fn stop_causes(attempt: &Attempt<'_>, deadline: Option<Instant>) -> StopCause {
     let timeout = async {
         match deadline {
             Some(at) => sleep_until(at).await, // why: the task's time limit
@@ -367,19 +378,18 @@ async fn settle(
     };
     match cause {
         Some(StopCause::Drain) => Err(End::HandedBack),
-        Some(StopCause::Timeout) => {
-            let secs = attempt.task.timeout_secs.unwrap_or_default();
-            Err(End::failed(
-                AttemptOutcome::TimedOut,
-                "TIMED_OUT",
-                format!("the agent ran longer than {secs} s"),
-            ))
-        }
+        Some(StopCause::Timeout) => Err(timed_out(attempt)),
         Some(StopCause::Budget) => Ok(Settled { agent_end, is_saved, stopped_by_budget: true }),
         Some(StopCause::Revoked | StopCause::WorkspaceGone) | None => {
             Ok(Settled { agent_end, is_saved, stopped_by_budget: false })
         }
     }
+}
+
+/// Tells that the task's time is over.
+pub(super) fn timed_out(attempt: &Attempt<'_>) -> End {
+    let secs = attempt.task.timeout_secs.unwrap_or_default();
+    End::failed(AttemptOutcome::TimedOut, "TIMED_OUT", format!("the agent ran longer than {secs} s"))
 }
 
 /// Tells whether the agent was ended by a signal that meant its worker: service managers signal a whole control group, and
