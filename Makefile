@@ -1,7 +1,7 @@
 # Thin: what each target does is in scripts/ and in the makima binary. Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines lint bench chaos kills up sqlx
+.PHONY: help setup demo test test-agents test-engines lint bench chaos kills up sqlx
 
 # Queries are checked against .sqlx when something is compiled: no build needs a database.
 export SQLX_OFFLINE := true
@@ -24,6 +24,9 @@ demo: setup ## watch the main job: a graph of tasks, a killed worker, a resumed 
 
 test: setup ## pass all tests, over private servers
 	scripts/test.sh
+
+test-agents: setup ## pass the cases of agents with the real clients, from npm into target/agents
+	scripts/test-agents.sh
 
 test-engines: ## pass the tests of dispatch on a Redis Cluster, through PgBouncer, over TLS, on Valkey
 	@env -u DATABASE_URL -u REDIS_URL scripts/setup.sh engines

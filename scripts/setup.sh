@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes sure that this machine has what makima needs, and installs what it lacks (apt-get, dnf or brew).
 #
-#   scripts/setup.sh          what running makima takes: cargo, a C compiler, git, PostgreSQL, Redis or Valkey
+#   scripts/setup.sh          what running makima takes: cargo, a C compiler, git, PostgreSQL, Redis or Valkey,
+#                             and bubblewrap on Linux
 #   scripts/setup.sh build    what compiling it takes: cargo and a C compiler
 #   scripts/setup.sh engines  what make test-engines takes: all of the first, PgBouncer and openssl
 #
@@ -57,6 +58,7 @@ missing() {
     have git || echo git
     [ -n "${DATABASE_URL:-}" ] || have_postgres || echo postgres
     [ -n "${REDIS_URL:-}" ] || have_redis || echo redis
+    [ "$(uname -s)" != Linux ] || have bwrap || echo bubblewrap
     [ "$1" = engines ] || return 0
     have pgbouncer || echo pgbouncer
     have openssl || echo openssl
@@ -69,6 +71,7 @@ title() {
         git) echo "git" ;;
         postgres) echo "PostgreSQL $POSTGRES_MIN or newer (or DATABASE_URL)" ;;
         redis) echo "Redis $REDIS_MIN_MAJOR.$REDIS_MIN_MINOR or newer, or Valkey (or REDIS_URL)" ;;
+        bubblewrap) echo "bubblewrap" ;;
         pgbouncer) echo "PgBouncer" ;;
         openssl) echo "openssl" ;;
     esac
@@ -93,7 +96,7 @@ packages() {
         brew:compiler) echo gcc ;;
         brew:postgres) echo postgresql@17 ;;
         brew:redis) echo redis ;;
-        *:git | *:pgbouncer | *:openssl) echo "$2" ;;
+        *:git | *:bubblewrap | *:pgbouncer | *:openssl) echo "$2" ;;
     esac
 }
 
@@ -218,6 +221,10 @@ lacking=$(missing "$scope")
 [ -n "$lacking" ] || exit 0
 
 with=$(installer)
+if [ "$lacking" = bubblewrap ] && ! can_install "$with"; then
+    say "without bubblewrap agents run under Landlock, where the kernel has it, else not at all but by --sandbox none"
+    exit 0
+fi
 can_install "$with" || explain "$with" "$lacking"
 for thing in $lacking; do install "$with" "$thing"; done
 

@@ -80,6 +80,8 @@ impl Stack {
             .arg(&data_dir)
             .args(["--listen", "127.0.0.1:0"])
             .args(["--workers", &shape.workers.to_string(), "--slots", &shape.slots.to_string()])
+            // Agents stamp the time into files of the bench; docs/SANDBOX.md says what a sandbox adds.
+            .env("MAKIMA_WORKER_SANDBOX", "none")
             .env("MAKIMA_PG_CONNECTIONS", shape.postgres_connections.to_string())
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)

@@ -35,6 +35,8 @@ const CHANGED: usize = 25;
 /// About the size of the repository whose figures are in the design.
 const TREE: Tree = Tree { files: 5_134, bytes: 63 << 20 };
 const LARGE_TREE: Tree = Tree { files: 50_000, bytes: 63 << 20 };
+/// For how long a tree is left alone before it is looked at: git needs a second to tell an index from its files.
+const SETTLED: Duration = Duration::from_millis(1_100);
 const ROUNDS: usize = 10;
 const LARGE_ROUNDS: usize = 4;
 /// Rounds that are not measured.

@@ -60,16 +60,19 @@ pub(crate) async fn run(
         stack.end_roles().await;
         stack.servers.stop().await;
     }
+    // Before the clearing up, which takes its time where a tree is large.
+    let end = match found {
+        Some(Ok(Found::Invariants(report))) => report.publish(options),
+        Some(Ok(Found::Kills(compared))) => Ok(compared.publish()),
+        Some(Err(error)) => Err(error),
+        None => Ok(ExitCode::from(INTERRUPTED)),
+    };
     if options.fleet.keep {
         println!("logs and ledger are in {}", scratch.keep().display());
     } else {
         scratch.remove().await;
     }
-    match found.transpose()? {
-        Some(Found::Invariants(report)) => report.publish(options),
-        Some(Found::Kills(compared)) => Ok(compared.publish()),
-        None => Ok(ExitCode::from(INTERRUPTED)),
-    }
+    end
 }
 
 /// Plays the scenario on a stack, which is handed out as soon as it stands.

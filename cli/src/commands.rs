@@ -15,6 +15,7 @@ mod owners;
 mod retry_completion;
 mod rm;
 mod run;
+mod sandbox_check;
 mod say;
 mod scheduler;
 mod schedules;
@@ -100,6 +101,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// List owners, and set what they may have
     Owners(owners::OwnersArgs),
+    /// Try to break out of the sandbox around agents, and print what held
+    SandboxCheck(sandbox_check::SandboxCheckArgs),
     /// List all settings
     Config(config::ConfigArgs),
     /// Run a command over a private PostgreSQL and Redis that live as long as it does
@@ -129,6 +132,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Worker(args) => on_all_cores(worker::run(args)),
         Command::Migrate(args) => on_one_thread(migrate::run(args)),
         Command::Keys(args) => on_one_thread(keys::run(args)),
+        Command::SandboxCheck(args) => on_one_thread(sandbox_check::run(args)),
         Command::Config(args) => config::run(&args),
         Command::Run(args) => on_one_thread(run::run(args)),
         Command::Bulk(args) => on_one_thread(bulk::run(args)),

@@ -22,6 +22,7 @@ mod leftovers;
 mod performance;
 mod report;
 mod repository;
+mod sandbox;
 mod signals;
 mod stack;
 mod stage;
@@ -94,7 +95,9 @@ async fn play(
         made.files, made.commits
     ));
     view.step("starting makima up: PostgreSQL, Redis, the API, a scheduler and three workers");
-    let stack = stack.insert(Stack::start(stage)?);
+    let sandbox = sandbox::choose(stage).await?;
+    view.step(sandbox::in_words(sandbox));
+    let stack = stack.insert(Stack::start(stage, sandbox)?);
     let client = stack.ready().await?;
     let workers = stack.workers(&client).await?;
     view.step(&format!("{} answers, {WORKERS} workers are there", client.url()));

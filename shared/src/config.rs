@@ -4,6 +4,7 @@
 //! came from, and what would be right. A key `a.b` is the environment variable `MAKIMA_A_B` and the entry `b` of the
 //! table `[a]` in the file; `DATABASE_URL` and `REDIS_URL` are read too.
 
+mod sandbox;
 mod settings;
 mod source;
 
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use sandbox::{AgentLimits, NetworkMode, SandboxConfig, SandboxMode};
 pub use settings::{SETTINGS, Setting};
 pub use source::{ConfigError, ConfigSource, Problem};
 
@@ -136,6 +138,8 @@ pub struct WorkerConfig {
     pub keep_patches: Duration,
     /// Variables of the worker's environment that agents get.
     pub agent_env: Vec<String>,
+    /// What confines agents.
+    pub sandbox: SandboxConfig,
     /// Where the program of Claude Code is; nothing if tasks for it are not wanted.
     pub claude_path: String,
     /// The same of Codex.
@@ -193,6 +197,12 @@ pub struct LogConfig {
 }
 
 impl Config {
+    /// Returns the unix sockets of PostgreSQL and Redis, where the URLs name some.
+    #[must_use]
+    pub fn server_sockets(&self) -> Vec<PathBuf> {
+        sandbox::server_sockets(&self.database.url, &self.redis.url)
+    }
+
     /// Reads all settings.
     ///
     /// # Errors
@@ -237,6 +247,7 @@ impl Config {
                 keep_patches: days(read.number("checkpoint.keep_days")),
                 labels: read.labels("worker.labels"),
                 agent_env: read.words("worker.agent_env"),
+                sandbox: sandbox(&mut read),
                 claude_path: read.text("worker.claude_path"),
                 codex_path: read.text("worker.codex_path"),
                 allow_local_repositories,
@@ -276,6 +287,20 @@ impl Config {
             "an https:// or http:// URL",
         );
         read.finish(config)
+    }
+}
+
+fn sandbox(read: &mut source::Reader<'_>) -> SandboxConfig {
+    SandboxConfig {
+        mode: read.parsed("worker.sandbox"),
+        network: read.parsed("worker.network"),
+        read_paths: read.paths("worker.sandbox_read_paths"),
+        write_paths: read.paths("worker.sandbox_write_paths"),
+        limits: AgentLimits {
+            max_memory_bytes: read.number("worker.max_memory_bytes"),
+            max_processes: read.number("worker.max_processes"),
+            max_cpus: read.number("worker.max_cpus"),
+        },
     }
 }
 

@@ -41,6 +41,8 @@ use crate::agent::{self, Verdict};
 use crate::pool::Life;
 use crate::process::AgentEnd;
 use crate::roster::Entry;
+use crate::sandbox;
+use crate::shim::NO_SANDBOX;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -178,6 +180,11 @@ impl Attempt<'_> {
 pub trait Runner: Send + Sync {
     /// Carries one attempt out.
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Pin<Box<dyn Future<Output = End> + Send + 'a>>;
+
+    /// Tells whether it starts agents, for which the worker needs a sandbox.
+    fn runs_agents(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the agent that each task asks for, in a workspace.
@@ -236,7 +243,7 @@ fn judge(attempt: &Attempt<'_>, outcome: &run_agent::Outcome) -> Result<(), End>
         return Err(End::failed_here(
             attempt,
             AttemptOutcome::PreparationFailed,
-            AgentEnd::NOT_STARTABLE,
+            if error.starts_with(NO_SANDBOX) { sandbox::UNAVAILABLE } else { AgentEnd::NOT_STARTABLE },
             format!("the agent could not be started: {error}"),
         ));
     }

@@ -79,14 +79,14 @@ pub fn ask(socket: &Path, token: &str, message: Option<&str>) -> Result<Answer, 
 }
 
 /// A path that is short enough for a socket, whatever the directory's length.
-struct Reachable {
-    path: PathBuf,
+pub(crate) struct Reachable {
+    pub(crate) path: PathBuf,
     /// The path leads through this handle.
     _directory: Option<File>,
 }
 
 impl Reachable {
-    fn new(socket: &Path) -> io::Result<Self> {
+    pub(crate) fn new(socket: &Path) -> io::Result<Self> {
         if socket.as_os_str().as_bytes().len() <= MAX_SOCKET_PATH {
             return Ok(Self { path: socket.to_owned(), _directory: None });
         }

@@ -32,6 +32,7 @@ pub mod process;
 mod ready;
 pub mod repository;
 mod roster;
+pub mod sandbox;
 pub mod shim;
 mod work_dir;
 pub mod workspace;
@@ -73,6 +74,8 @@ struct Context {
     github: github::GitHub,
     clients: agent::Clients,
     runner: Box<dyn Runner>,
+    /// What holds agents, once it was seen to.
+    sandbox: tokio::sync::OnceCell<sandbox::Sandbox>,
 }
 
 /// Runs a worker until the token is cancelled, then drains: checkpoints its tasks and hands them back.
@@ -98,8 +101,17 @@ pub async fn run(
     let github = github::GitHub::of_environment(&config.worker.github_api_url);
     let clients = agent::Clients::find(&config.worker);
     config.worker.labels = clients.labels(&config.worker.labels);
-    let context =
-        Arc::new(Context { config, executable, store, queue, repositories, github, clients, runner });
+    let context = Arc::new(Context {
+        config,
+        executable,
+        store,
+        queue,
+        repositories,
+        github,
+        clients,
+        runner,
+        sandbox: tokio::sync::OnceCell::new(),
+    });
     while !shutdown.is_cancelled() {
         // Boxed, because it holds every part of a life.
         Box::pin(pool::live(&context, &shutdown)).await?;

@@ -4,6 +4,7 @@
 mod audit;
 mod claim;
 mod claims;
+mod confine;
 mod quarantine;
 mod room;
 mod tally;

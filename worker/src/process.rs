@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::Instant;
 
+use crate::sandbox::Cgroup;
 use crate::shim::ShimStatus;
 pub use crate::shim::{KillReason, boottime_ms, own_executable};
 pub use abandoned::kill_abandoned;
@@ -48,6 +49,8 @@ pub struct AgentProcess {
     said: Option<ShimStatus>,
     /// When a shim that was told to stop counts as stuck.
     stuck_at: Option<Instant>,
+    /// Removed with this.
+    _cgroup: Option<Arc<Cgroup>>,
 }
 
 impl AgentProcess {
@@ -59,7 +62,7 @@ impl AgentProcess {
         let (child, socket) = start::start_shim(command, switches.lease_until_ms()).await?;
         let shim = BufReader::new(socket.try_clone().map_err(StartError::Socket)?);
         let switch = switches.register(socket.into()).map_err(StartError::Socket)?;
-        Ok(Self { child, switch, shim, said: None, stuck_at: None })
+        Ok(Self { child, switch, shim, said: None, stuck_at: None, _cgroup: command.confined.cgroup.clone() })
     }
 
     /// Takes the agent's stdout. Both pipes must be read, or the agent blocks once they are full. They end when the

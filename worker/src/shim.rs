@@ -3,6 +3,8 @@
 //! ```text
 //! worker ◀──control socket──▶ makima agent-shim ◀──socket──▶ makima agent-exec ══exec══▶ agent ──▶ whatever it starts
 //!                              (child subreaper)               (own session, dies with the shim)
+//!
+//! in namespaces of its own:    makima agent-exec ══exec══▶ bwrap ──▶ bwrap, process 1 ──▶ makima agent-exec ══exec══▶ agent
 //! ```
 //!
 //! The shim is a child subreaper: a descendant that detaches itself (`setsid`, double fork) comes back to the shim as a
@@ -50,12 +52,15 @@ use std::sync::mpsc;
 pub use args::{ArgsError, ExecArgs, ShimArgs};
 pub use clock::boottime_ms;
 pub use control::ControlLine;
+pub(crate) use exec::NO_SANDBOX;
 pub use exec::run_exec;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 pub use status::{KillReason, Outcome, ShimStatus};
 
-/// Runs the shim or its second stage if the command line asks for one of them, else returns `None`.
+use crate::sandbox::probe;
+
+/// Runs the shim, its second stage or the sandbox's probe if the command line asks for one of them, else returns `None`.
 ///
 /// To be called first in `main`, before any thread or runtime is started. `args` includes the program's name.
 pub fn dispatch(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
@@ -65,6 +70,8 @@ pub fn dispatch(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
         ShimArgs::parse(args).map(|args| run_shim(&args))
     } else if stage == ExecArgs::COMMAND {
         ExecArgs::parse(args).map(|args| run_exec(&args))
+    } else if stage == probe::COMMAND {
+        Ok(probe::run())
     } else {
         return None;
     };
@@ -119,9 +126,10 @@ fn supervise(args: &ShimArgs) -> Result<ShimStatus, SetupError> {
     if args.lease_until_ms <= boottime_ms() {
         return Ok(ShimStatus::overdue());
     }
+    let in_namespaces = !args.confinement.launcher.is_empty();
     let (agent, handover) = second_stage::start(args, environment).map_err(SetupError::Spawn)?;
     reaper.start(agent);
-    let mut status = supervise::Supervisor::new(agent, events, args.lease_until_ms).run();
+    let mut status = supervise::Supervisor::new(agent, events, args.lease_until_ms, in_namespaces).run();
     if let Outcome::Exited { .. } = status.outcome
         && let Some(error) = handover.failure()
     {

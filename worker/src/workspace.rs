@@ -25,7 +25,7 @@
 //! restores files byte for byte (its `info/attributes` outrank those of the tree), so that a checkpoint brings back what the
 //! agent wrote; only [`commit_result`] converts what changed, as `git add` would.
 //!
-//! Left out: isolation of agents that run under the worker's own user and write outside their directory.
+//! Left out: keeping agents from writing outside their directory, which is the sandbox's ([`crate::sandbox`]).
 
 mod agent_commits;
 pub(crate) mod agent_home;
@@ -255,7 +255,8 @@ impl Workspace {
     /// `.gitignore` at the root of the tree.
     #[must_use]
     pub fn keeping(self, globs: &[String]) -> Self {
-        Self { keep_ignored: globs.into(), last_look: Arc::default(), ..self }
+        let (agent_index_seen, last_look) = (Arc::default(), Arc::default());
+        Self { keep_ignored: globs.into(), agent_index_seen, last_look, ..self }
     }
 
     /// Removes the workspace with all that is in it. The agent must have ended.
@@ -289,6 +290,11 @@ impl Workspace {
     /// Returns the agent's directory for temporary files.
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// Returns the objects that both git directories borrow. Not read from the tree, where the agent could name others.
+    pub fn borrowed_objects(&self) -> PathBuf {
+        objects_dir(&self.copy.git_dir)
     }
 
     /// Returns the git directory of the worker.

@@ -12,6 +12,8 @@ mod cases;
 mod handover;
 #[path = "shim/marked.rs"]
 mod marked;
+#[path = "shim/sandboxed.rs"]
+mod sandboxed;
 #[path = "shim/stage.rs"]
 mod stage;
 
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     if let Some(end) = agents::play(&args) {
         return end;
     }
-    let all = || cases::ALL.iter().chain(handover::ALL);
+    let all = || cases::ALL.iter().chain(handover::ALL).chain(sandboxed::ALL);
     let cases: Vec<_> = all().filter(|(name, _)| is_chosen(name, &args)).collect();
     if args.iter().any(|arg| arg == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));

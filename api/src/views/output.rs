@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    fn event(epoch: i64, data: serde_json::Value) -> TaskEvent {
+    fn event(epoch: i64, data: Value) -> TaskEvent {
         let (kind, created_at) = (EventKind::Output, DateTime::UNIX_EPOCH);
         TaskEvent { sequence: 1, epoch: Epoch::from(epoch), kind, data, created_at }
     }

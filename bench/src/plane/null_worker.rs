@@ -127,4 +127,8 @@ impl Runner for NullRunner {
             End::Completed(TaskResult::default())
         })
     }
+
+    fn runs_agents(&self) -> bool {
+        false
+    }
 }

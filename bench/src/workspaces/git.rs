@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::{Times, tree};
+use super::{SETTLED, Times, tree};
 use crate::agents::repository;
 
 /// A bare copy, and the worktrees made of it.
@@ -56,7 +56,7 @@ impl Git {
 
 /// Writes the index anew, a second later: git reads files again whose index is not younger by a second than they are.
 fn settle(worktree: &Path) -> anyhow::Result<()> {
-    std::thread::sleep(Duration::from_millis(1_100));
+    std::thread::sleep(SETTLED);
     let mut command = repository::command(worktree);
     run(command.args(["update-index", "-q", "--refresh", "--force-write-index"]))?;
     run(&mut status(worktree)).map(drop)

@@ -15,7 +15,7 @@ use makima_worker::workspace::{
     Base, Patch, PatchLimits, SavedPatch, Workspace, make_patch, restore, snapshot,
 };
 
-use super::{Times, tree};
+use super::{SETTLED, Times, tree};
 use crate::stack::Servers;
 
 /// Longer than the measurement takes.
@@ -51,6 +51,9 @@ impl Ours {
         let workspace = self.timed(&mut times.ready, |base, root| {
             Ok(Workspace::take_over(spare, base, root, base, &Cancel::default())?)
         })?;
+        snapshot(&workspace)?;
+        // As git's worktrees are: neither trusts what is as new as a tick of the file system's clock.
+        std::thread::sleep(SETTLED);
         snapshot(&workspace)?;
         let start = Instant::now();
         let unchanged = snapshot(&workspace)?;

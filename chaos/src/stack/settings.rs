@@ -8,7 +8,7 @@ pub(crate) const WORKER_LEASE: Duration = Duration::from_secs(3);
 pub(crate) const LEADER_LEASE: Duration = Duration::from_millis(1500);
 
 /// What every role finds in its environment.
-pub(super) const SETTINGS: [(&str, &str); 12] = [
+pub(super) const SETTINGS: [(&str, &str); 13] = [
     ("MAKIMA_REPOSITORIES_ALLOW_LOCAL", "true"),
     ("MAKIMA_SCHEDULER_LEASE_MS", "1500"),
     ("MAKIMA_SCHEDULER_SWEEP_MS", "400"),
@@ -20,6 +20,8 @@ pub(super) const SETTINGS: [(&str, &str); 12] = [
     ("MAKIMA_WORKER_STOP_GRACE_MS", "500"),
     // Less than the agent that floods says.
     ("MAKIMA_WORKER_MAX_OUTPUT_BYTES", "262144"),
+    // Its agents write journals outside of their workspaces, by which they are judged.
+    ("MAKIMA_WORKER_SANDBOX", "none"),
     ("MAKIMA_LOG_FORMAT", "text"),
     ("MAKIMA_LOG_FILTER", "info"),
 ];

@@ -34,6 +34,10 @@ pub(super) struct UpArgs {
     #[arg(long, value_name = "N")]
     slots: Option<String>,
 
+    /// What confines agents: auto, bubblewrap, landlock or none (default: auto)
+    #[arg(long, value_name = "LEVEL")]
+    sandbox: Option<String>,
+
     #[command(flatten)]
     settings: SettingsArgs,
 
@@ -48,7 +52,7 @@ pub(super) struct UpArgs {
 
 pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut settings = args.settings;
-    let flags = [("api.listen", args.listen), ("worker.slots", args.slots)];
+    let flags = [("api.listen", args.listen), ("worker.slots", args.slots), ("worker.sandbox", args.sandbox)];
     settings.set.extend(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     let data_dir = match args.data_dir {
         Some(data_dir) => data_dir,

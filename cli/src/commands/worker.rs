@@ -42,6 +42,14 @@ pub(super) struct WorkerArgs {
     #[arg(long, value_name = "MS")]
     beat_ms: Option<String>,
 
+    /// What confines agents: auto, bubblewrap, landlock or none (default: auto)
+    #[arg(long, value_name = "LEVEL")]
+    sandbox: Option<String>,
+
+    /// What agents reach of the network: on, off or proxy:ADDRESS (default: on)
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+
     #[command(flatten)]
     metrics: MetricsArgs,
 }
@@ -57,6 +65,8 @@ pub(super) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         .flag("worker.data_dir", args.data_dir)
         .flag("worker.lease_ms", args.lease_ms)
         .flag("worker.beat_ms", args.beat_ms)
+        .flag("worker.sandbox", args.sandbox)
+        .flag("worker.network", args.network)
         .flag("metrics.listen", args.metrics.metrics_listen);
     let mut role = role::prepare("worker", &source, args.role.exit_with_parent).await?;
     fill_in(&mut role.config.worker)?;
@@ -69,7 +79,7 @@ pub(super) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Fills in what depends on the machine.
-fn fill_in(config: &mut WorkerConfig) -> anyhow::Result<()> {
+pub(super) fn fill_in(config: &mut WorkerConfig) -> anyhow::Result<()> {
     if config.name.is_empty() {
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         config.name = format!("{}-{}", host.unwrap_or_else(|_| "worker".to_owned()), std::process::id());

@@ -1,4 +1,5 @@
-//! The kill of the worker that runs `backend`: chosen so that its agent has work which no checkpoint holds.
+//! The kill of the worker that runs `backend`: chosen so that its agent has work which no checkpoint holds. Its workspace
+//! goes with it, as with a machine: the worker's next life, a moment later, would go on in it, and nothing would be lost.
 
 use std::path::Path;
 use std::time::Duration;
@@ -70,8 +71,14 @@ impl Ambush {
         Ok(enough && is_between_checkpoints(age, unsaved))
     }
 
-    /// Kills the worker that holds the task.
-    pub(crate) async fn strike(self, client: &Client, stack: &Stack, victim: TaskId) -> anyhow::Result<Kill> {
+    /// Kills the worker that holds the task, and puts the workspace where nobody looks for it.
+    pub(crate) async fn strike(
+        self,
+        client: &Client,
+        stack: &Stack,
+        victim: TaskId,
+        workspace: &Path,
+    ) -> anyhow::Result<Kill> {
         let journal = self.journal.context("nothing is known of the work of backend")?;
         let holder =
             client.task(victim).await?.task.worker_id.context("nobody holds backend at this moment")?;
@@ -80,6 +87,9 @@ impl Ambush {
         let worker = worker.context("the worker of backend is not one of this demo's")?;
         ensure!(stack.started(worker.pid), "process {} is not this demo's", worker.pid);
         let lines = journal.lines()?;
+        let root = workspace.parent().context("the workspace has no directory")?;
+        // Before the kill, so that the next life surely finds nothing.
+        std::fs::rename(root, stack.lost_disk()).context("cannot take the workspace away")?;
         kill(Pid::from_raw(worker.pid), Signal::SIGKILL).context("cannot kill the worker")?;
         Ok(Kill { worker, checkpoint: self.checkpoint, lines, at: Utc::now(), journal })
     }

@@ -1,5 +1,6 @@
 //! The main part: the tasks run, somebody watches, and one worker is killed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use makima_shared::domain::{EventKind, TaskEvent, TaskId};
@@ -57,8 +58,13 @@ pub(crate) async fn perform(
             Some(ambush) => ambush.is_due(performance.board.rows.of(Part::Backend))?,
             None => false,
         };
-        if is_due && let Some(ambush) = ambush.take() {
-            let kill = ambush.strike(client, stack, *ids.of(Part::Backend)).await?;
+        let workspace = performance.board.rows.of(Part::Backend).workspace.clone();
+        if is_due
+            && let Some(workspace) = workspace
+            && let Some(ambush) = ambush.take()
+        {
+            let victim = *ids.of(Part::Backend);
+            let kill = ambush.strike(client, stack, victim, Path::new(&workspace)).await?;
             performance.tell_kill(view, kill);
         }
         view.show(&performance.board);
@@ -87,7 +93,7 @@ impl Performance {
     fn tell_kill(&mut self, view: &View, kill: Kill) {
         let worker = &kill.worker;
         view.step(&format!(
-            "killed {} (process {}) with SIGKILL: backend had written {} lines, the newest checkpoint is {}",
+            "killed {} (process {}) with SIGKILL, and took its disk away: backend had written {} lines, the newest checkpoint is {}",
             worker.name, worker.pid, kill.lines, kill.checkpoint
         ));
         view.step(&format!(

@@ -36,11 +36,12 @@ pub(crate) struct Stack {
     /// Its end tells the stack that the demo is gone, however it went.
     _stdin: Option<ChildStdin>,
     client_file: PathBuf,
+    lost_disk: PathBuf,
 }
 
 impl Stack {
     /// Starts it. What the person has configured for makima plays no part, except for servers that stand elsewhere.
-    pub(crate) fn start(stage: &Stage) -> anyhow::Result<Self> {
+    pub(crate) fn start(stage: &Stage, sandbox: &str) -> anyhow::Result<Self> {
         let log = File::create(stage.log())?;
         let mut command = std::process::Command::new(shim::own_executable()?);
         command
@@ -50,6 +51,9 @@ impl Stack {
             .arg(stage.data())
             .args(["--listen", "127.0.0.1:0"]);
         command.args(["--workers", &WORKERS.to_string(), "--slots", "1", "--exit-with-parent"]);
+        command.arg("--set").arg(format!("worker.sandbox={sandbox}"));
+        // The agent that joins the branches fetches one of them by itself.
+        command.arg("--set").arg(format!("worker.sandbox_read_paths={}", stage.origin().display()));
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MAKIMA_"))
         {
@@ -62,7 +66,13 @@ impl Stack {
         let pid =
             child.id().and_then(|pid| i32::try_from(pid).ok()).context("makima up has ended at once")?;
         let _stdin = child.stdin.take();
-        Ok(Self { child, pid, _stdin, client_file: directories::client_file(&stage.data()) })
+        let client_file = directories::client_file(&stage.data());
+        Ok(Self { child, pid, _stdin, client_file, lost_disk: stage.path().join("lost") })
+    }
+
+    /// Where the workspace of a machine goes that is lost.
+    pub(crate) fn lost_disk(&self) -> &Path {
+        &self.lost_disk
     }
 
     /// Waits until the API answers and all workers are there.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod agents;
 mod bad_input;
 mod clients;
 mod commits;
@@ -21,6 +22,7 @@ mod quarantine;
 mod redis_wiped;
 mod remote_away;
 mod repository;
+mod sandbox;
 mod saturated;
 mod schedules;
 mod silent_worker;

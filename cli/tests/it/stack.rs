@@ -18,8 +18,10 @@ use tokio::sync::oneshot;
 use super::process_tree;
 use super::repository::Repository;
 
-/// Everything that makes a test wait, shortened.
-const SETTINGS: [&str; 7] = [
+/// Everything that makes a test wait, shortened. Agents speak to tests by files outside of their workspaces, so that only
+/// tests of the sandbox have one.
+const SETTINGS: [&str; 8] = [
+    "worker.sandbox=none",
     "worker.lease_ms=3000",
     "worker.beat_ms=300",
     "worker.stop_grace_ms=1000",
@@ -89,6 +91,11 @@ impl Stack {
             http: reqwest::Client::new(),
             url: String::new(),
         }
+    }
+
+    /// Gives it settings of its own, over those of all.
+    pub(crate) fn set(&mut self, settings: &[&'static str]) {
+        self.settings = settings.to_vec();
     }
 
     /// Puts a variable into the environment of everything that is started from now on.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::LogFormat;
@@ -174,7 +174,11 @@ impl Reader<'_> {
         let (value, origin) = self.source.given(key).unwrap_or((setting.default, "the defaults".to_owned()));
         parse(setting, value.trim()).unwrap_or_else(|| {
             // A URL may carry a password, so its text is not repeated.
-            let shown = if key.ends_with(".url") { "".into() } else { format!(" = {value:?}") };
+            let shown = if key.ends_with(".url") || key == "worker.network" {
+                "".into()
+            } else {
+                format!(" = {value:?}")
+            };
             let what = format!("{key}{shown} (from {origin})");
             self.problems.push(Problem { what, expected: setting.expects.to_owned() });
             fallback
@@ -187,6 +191,18 @@ impl Reader<'_> {
 
     pub(super) fn words(&mut self, key: &str) -> Vec<String> {
         self.text(key).split_whitespace().map(str::to_owned).collect()
+    }
+
+    pub(super) fn parsed<T: std::str::FromStr + Default>(&mut self, key: &str) -> T {
+        self.value(key, T::default(), |_setting, value| value.parse().ok())
+    }
+
+    /// Reads absolute paths with colons between.
+    pub(super) fn paths(&mut self, key: &str) -> Vec<PathBuf> {
+        self.value(key, Vec::new(), |_setting, value| {
+            let paths = value.split(':').filter(|path| !path.is_empty()).map(PathBuf::from);
+            paths.map(|path| path.is_absolute().then_some(path)).collect()
+        })
     }
 
     pub(super) fn labels(&mut self, key: &str) -> Vec<String> {

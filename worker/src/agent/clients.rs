@@ -32,6 +32,17 @@ impl Clients {
         self.programs.get(&client).map(PathBuf::as_path)
     }
 
+    /// Returns what a client's process must be able to read to run: its program, and the packages around it, by the path that
+    /// it is started by and by the one that this leads to.
+    pub(crate) fn places(&self, client: AgentClient) -> Vec<PathBuf> {
+        let Some(program) = self.program(client) else { return Vec::new() };
+        let real = program.canonicalize().ok();
+        let paths = std::iter::once(program).chain(real.as_deref());
+        let mut places: Vec<_> = paths.map(|path| packages(path).unwrap_or(path).to_owned()).collect();
+        places.dedup();
+        places
+    }
+
     /// Returns what the worker offers: what it was told, and the clients that it has.
     pub(crate) fn labels(&self, configured: &[String]) -> Vec<String> {
         let own = AgentClient::ALL.map(AgentClient::label);
@@ -40,6 +51,11 @@ impl Clients {
         labels.extend(self.programs.keys().map(|client| client.label().to_owned()));
         sorted_labels(labels)
     }
+}
+
+/// Returns the directory of npm's packages that a file is in.
+fn packages(file: &Path) -> Option<&Path> {
+    file.ancestors().filter(|directory| directory.file_name() == Some(OsStr::new("node_modules"))).last()
 }
 
 fn program(name: &str, path: &OsStr) -> Option<PathBuf> {
@@ -75,6 +91,22 @@ mod tests {
         assert_eq!(program(file.to_str().unwrap(), OsStr::new("")), Some(file));
         assert_eq!(program("codex", &path), None);
         assert_eq!(program("", &path), None);
+    }
+
+    #[test]
+    fn a_client_may_read_itself_and_the_packages_around_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let packages = directory.path().canonicalize().unwrap().join("node_modules");
+        let (file, link) = (packages.join("codex/node_modules/x/codex.js"), packages.join(".bin/codex"));
+        for path in [&file, &link] {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let programs = BTreeMap::from([(AgentClient::Codex, link), (AgentClient::Claude, "/bin/sh".into())]);
+        let clients = Clients { programs };
+        assert_eq!(clients.places(AgentClient::Codex), [packages]);
+        assert!(clients.places(AgentClient::Claude).contains(&PathBuf::from("/bin/sh")));
     }
 
     #[test]

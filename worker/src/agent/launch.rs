@@ -11,7 +11,8 @@ use makima_shared::domain::ClaimedTask;
 use super::{Ask, Line, WORKSPACE_VARIABLE, adapter};
 use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::AgentCommand;
-use crate::workspace::Workspace;
+use crate::sandbox::Confined;
+use crate::workspace::{Workspace, agent_home};
 
 /// Where the plan is, beside the tree.
 const PLAN_FILE: &str = "plan.txt";
@@ -41,6 +42,11 @@ pub(crate) fn prepare(
         Some(session) => adapter.resume(ask, session),
         None => adapter.start(ask),
     };
+    if let Some(place) = adapter.conversation() {
+        // Codex does not start where its directory is not there.
+        let top = place.directory.split('/').next().unwrap_or_default();
+        agent_home::make_directory(&workspace.home(), top)?;
+    }
     let plan_file = write(workspace, PLAN_FILE, &task.plan)?;
     let (stdin_file, line) = if adapter.listens() {
         let path = vacant(workspace, "stdin")?;
@@ -67,6 +73,7 @@ pub(crate) fn prepare(
         env,
         cwd: workspace.tree(),
         stdin_file,
+        confined: Confined::default(),
     };
     Ok((command, line))
 }
@@ -84,6 +91,7 @@ pub(crate) fn prepare_verify(
         env: whole_environment(launching, task),
         cwd: workspace.tree(),
         stdin_file: write(workspace, "input.txt", "")?,
+        confined: Confined::default(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod spending;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::checkpoint::{Checkpointer, Taken};
 use crate::checkpoint_request::Desk;
 use crate::output::{Batch, PumpReport, pump_heard};
 use crate::process::{AgentCommand, AgentEnd, AgentProcess, KillReason, Signal};
+use crate::sandbox::{self, Places, proxy_variables};
 use spending::Budget;
 
 /// How many batches of output wait for the store before the agent is held back.
@@ -30,10 +32,6 @@ const OUTPUT_BATCHES: usize = 16;
 const PIPE_PATIENCE: Duration = Duration::from_secs(2);
 /// How far a signal to a whole control group may be ahead of the worker's own notice of it.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Whether a sandbox is in force around agents. None is built yet; what stands here must be true, or clients that are told
-/// so would leave out their own questions.
-const SANDBOXED: bool = false;
 
 /// How an agent ended that decided its attempt by itself.
 pub(super) struct Outcome {
@@ -267,7 +265,7 @@ async fn start(
         prompt: prompt.as_deref(),
         messages,
         round: rounds.loop_round,
-        sandboxed: SANDBOXED,
+        sandboxed: context.sandbox.get().is_some_and(|sandbox| *sandbox.level() != sandbox::Level::None),
         is_root: nix::unistd::geteuid().is_root(),
         budget_usd: budget.left_usd(),
     };
@@ -280,16 +278,42 @@ async fn start(
     if let Some(words) = budget.reached(&Spend::default()) {
         return Err(End::OverBudget(words));
     }
-    Ok((start_process(attempt, &command).await?, line))
+    Ok((start_process(attempt, prepared, rounds.desk.as_ref(), command).await?, line))
 }
 
-/// Starts whatever is run for the task: the agent, and what tells whether it has finished.
+/// Starts whatever is run for the task, in the worker's sandbox: the agent, and what tells whether it has finished.
 pub(super) async fn start_process(
     attempt: &Attempt<'_>,
-    command: &AgentCommand,
+    prepared: &Prepared,
+    desk: Option<&Desk>,
+    command: AgentCommand,
 ) -> Result<AgentProcess, End> {
+    let command = confine(attempt, prepared, desk, command).map_err(|error| {
+        here(sandbox::UNAVAILABLE, format!("the sandbox could not be made: {error}"), attempt)
+    })?;
     let failed = |error| here(AgentEnd::NOT_STARTABLE, chain(&error), attempt);
-    AgentProcess::start(command, &attempt.life.lease.switches).await.map_err(failed)
+    AgentProcess::start(&command, &attempt.life.lease.switches).await.map_err(failed)
+}
+
+/// Puts the agent into the worker's sandbox, with its own places in it.
+fn confine(
+    attempt: &Attempt<'_>,
+    prepared: &Prepared,
+    desk: Option<&Desk>,
+    mut command: AgentCommand,
+) -> io::Result<AgentCommand> {
+    let context = attempt.context();
+    let sandbox = context.sandbox.get().ok_or_else(|| io::Error::other("none has been chosen"))?;
+    let workspace = &prepared.workspace;
+    let mut readable = vec![workspace.borrowed_objects(), command.stdin_file.clone()];
+    readable.extend(desk.map(|desk| desk.socket().to_owned()));
+    readable
+        .extend(attempt.task.agent.client().into_iter().flat_map(|client| context.clients.places(client)));
+    let writable = vec![workspace.tree(), workspace.home(), workspace.tmp()];
+    command.confined = sandbox.confine(&Places { writable, readable })?;
+    command.env.extend(proxy_variables(sandbox.network()));
+    command.env.insert("MAKIMA_SANDBOX".to_owned(), sandbox.level().name().to_owned());
+    Ok(command)
 }
 
 /// Waits for the agent's end, and stops the agent when there is cause. A checkpoint's verdict may be one.

@@ -43,7 +43,7 @@ pub(super) async fn run(rounds: &mut Rounds<'_>, argv: &[String]) -> Result<Veri
     };
     let command = agent::prepare_verify(&launching, attempt.task, argv)
         .map_err(|error| here(AgentEnd::NOT_STARTABLE, error.to_string(), attempt))?;
-    let mut process = start_process(attempt, &command).await?;
+    let mut process = start_process(attempt, rounds.prepared, None, command).await?;
     let (sink, batches) = mpsc::channel(OUTPUT_BATCHES);
     let (mut tail, activity, streams) =
         (Tail::default(), Notify::new(), process.stdout().zip(process.stderr()));

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::claims::Claims;
-use super::{Life, RETRY_DELAY, quarantine, room};
+use super::{Life, RETRY_DELAY, confine, quarantine, room};
 use crate::attempt;
 
 /// Claims until the token is cancelled. A claim that is under way is brought to its end first.
 pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
+    // As they are registered: the clients that were found stand in none of the settings.
+    let labels = life.context.clients.labels(&life.context.config.worker.labels);
     loop {
         let permits = tokio::select! {
             biased;
@@ -28,17 +30,12 @@ pub(super) async fn run(life: &Arc<Life>, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => return,
             () = quarantine::wait(life) => {}
         };
-        if !room::is_enough(life).await {
+        if !confine::is_ready(life).await || !room::is_enough(life).await {
             continue;
         }
         let mut claims = life.claims.lock().await;
         let asked = Instant::now();
-        let ids = match life
-            .context
-            .queue
-            .ready_claim(life.id, &life.context.config.worker.labels, permits.len())
-            .await
-        {
+        let ids = match life.context.queue.ready_claim(life.id, &labels, permits.len()).await {
             Ok(ids) => ids,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "cannot ask for tasks");

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::sandbox::Confined;
 use crate::shim::{ShimArgs, become_subreaper, environment};
 
 /// How long a new shim may take to read the environment. It takes milliseconds.
@@ -31,6 +32,8 @@ pub struct AgentCommand {
     pub cwd: PathBuf,
     /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
+    /// What holds the agent.
+    pub confined: Confined,
 }
 
 /// Why not even the shim could be started.
@@ -100,6 +103,7 @@ fn spawn(command: &AgentCommand, control: UnixStream, lease_until_ms: u64) -> Re
         stdin_file: command.stdin_file.clone(),
         cwd: command.cwd.clone(),
         lease_until_ms,
+        confinement: command.confined.confinement.clone(),
         argv: command.argv.clone(),
     };
     become_subreaper().map_err(|errno| refused(errno.into()))?;

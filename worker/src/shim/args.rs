@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use nix::unistd::Pid;
 
+use crate::sandbox::Confinement;
+
 /// A command line that the other stage did not write.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
@@ -23,6 +25,9 @@ pub enum ArgsError {
         /// The flag.
         flag: &'static str,
     },
+    /// What confines the agent cannot be read.
+    #[error("--confinement takes what the other stage wrote")]
+    Confinement(#[source] serde_json::Error),
     /// Nothing follows `--`.
     #[error("expected -- and the agent's command")]
     Command,
@@ -37,6 +42,8 @@ pub struct ShimArgs {
     pub cwd: PathBuf,
     /// The lease's deadline at the start, in milliseconds of [`super::boottime_ms`].
     pub lease_until_ms: u64,
+    /// What confines the agent.
+    pub confinement: Confinement,
     /// The agent's program and arguments.
     pub argv: Vec<OsString>,
 }
@@ -52,6 +59,7 @@ impl ShimArgs {
             stdin_file: args.value("--stdin-file")?.into(),
             cwd: args.value("--cwd")?.into(),
             lease_until_ms: args.number("--lease-until-ms")?,
+            confinement: args.confinement()?,
             argv: args.command()?,
         })
     }
@@ -59,10 +67,12 @@ impl ShimArgs {
     /// Writes the whole command line but the program's name.
     pub fn to_args(&self) -> Vec<OsString> {
         let lease_until_ms = self.lease_until_ms.to_string();
-        let flags: [(&str, &OsStr); 3] = [
+        let confinement = written(&self.confinement);
+        let flags: [(&str, &OsStr); 4] = [
             ("--stdin-file", self.stdin_file.as_ref()),
             ("--cwd", self.cwd.as_ref()),
             ("--lease-until-ms", lease_until_ms.as_ref()),
+            ("--confinement", confinement.as_ref()),
         ];
         command_line(Self::COMMAND, &flags, &self.argv)
     }
@@ -71,12 +81,16 @@ impl ShimArgs {
 /// What the second stage needs to know to become the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecArgs {
-    /// The shim's process id, to notice that it died before the parent-death signal was set.
+    /// The parent's process id, to notice that it died before the parent-death signal was set.
     pub parent: Pid,
+    /// A descriptor of this program that was left open to find it inside of namespaces; none if negative.
+    pub program_fd: i32,
     /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
     /// The agent's working directory.
     pub cwd: PathBuf,
+    /// What confines the agent from here on.
+    pub confinement: Confinement,
     /// The agent's program and arguments.
     pub argv: Vec<OsString>,
 }
@@ -90,19 +104,24 @@ impl ExecArgs {
         let mut args = Flags(args);
         Ok(Self {
             parent: Pid::from_raw(args.number("--parent")?),
+            program_fd: args.number("--program-fd")?,
             stdin_file: args.value("--stdin-file")?.into(),
             cwd: args.value("--cwd")?.into(),
+            confinement: args.confinement()?,
             argv: args.command()?,
         })
     }
 
     /// Writes the whole command line but the program's name.
     pub fn to_args(&self) -> Vec<OsString> {
-        let parent = self.parent.to_string();
-        let flags: [(&str, &OsStr); 3] = [
+        let (parent, program_fd) = (self.parent.to_string(), self.program_fd.to_string());
+        let confinement = written(&self.confinement);
+        let flags: [(&str, &OsStr); 5] = [
             ("--parent", parent.as_ref()),
+            ("--program-fd", program_fd.as_ref()),
             ("--stdin-file", self.stdin_file.as_ref()),
             ("--cwd", self.cwd.as_ref()),
+            ("--confinement", confinement.as_ref()),
         ];
         command_line(Self::COMMAND, &flags, &self.argv)
     }
@@ -118,6 +137,11 @@ fn command_line(command: &str, flags: &[(&str, &OsStr)], argv: &[OsString]) -> V
     line
 }
 
+/// Writes what confines the agent. Nothing in it can fail to be written; were it to, no stage would take the result.
+fn written(confinement: &Confinement) -> String {
+    serde_json::to_string(confinement).unwrap_or_default()
+}
+
 struct Flags<I>(I);
 
 impl<I: Iterator<Item = OsString>> Flags<I> {
@@ -129,6 +153,11 @@ impl<I: Iterator<Item = OsString>> Flags<I> {
     fn number<N: std::str::FromStr>(&mut self, flag: &'static str) -> Result<N, ArgsError> {
         let value = self.value(flag)?;
         value.to_str().and_then(|text| text.parse().ok()).ok_or(ArgsError::Number { flag })
+    }
+
+    fn confinement(&mut self) -> Result<Confinement, ArgsError> {
+        let value = self.value("--confinement")?;
+        serde_json::from_slice(value.as_encoded_bytes()).map_err(ArgsError::Confinement)
     }
 
     fn command(&mut self) -> Result<Vec<OsString>, ArgsError> {
@@ -148,13 +177,19 @@ mod tests {
             stdin_file: "/w/plan.txt".into(),
             cwd: "/w/tree".into(),
             lease_until_ms: 42,
+            confinement: Confinement {
+                launcher: vec!["bwrap".into(), "--".into()],
+                ..Confinement::default()
+            },
             argv: vec!["agent".into(), "--".into(), "--cwd".into()],
         };
         assert_eq!(ShimArgs::parse(shim.to_args().into_iter().skip(1)).unwrap(), shim);
         let exec = ExecArgs {
             parent: Pid::from_raw(7),
+            program_fd: -1,
             stdin_file: shim.stdin_file.clone(),
             cwd: shim.cwd.clone(),
+            confinement: shim.confinement.inside(),
             argv: shim.argv.clone(),
         };
         assert_eq!(ExecArgs::parse(exec.to_args().into_iter().skip(1)).unwrap(), exec);
@@ -162,7 +197,9 @@ mod tests {
 
     #[test]
     fn command_line_without_a_command_is_refused() {
-        let words = "--parent 7 --stdin-file i --cwd c --".split(' ').map(OsString::from);
+        let words = "--parent 7 --program-fd -1 --stdin-file i --cwd c --confinement {} --"
+            .split(' ')
+            .map(OsString::from);
         assert!(matches!(ExecArgs::parse(words), Err(ArgsError::Command)));
         assert!(matches!(ShimArgs::parse(std::iter::empty()), Err(ArgsError::Flag { flag: "--stdin-file" })));
     }

@@ -22,6 +22,9 @@ const LONGEST_WAIT_MS: u64 = 1_000;
 /// How long processes may resist SIGKILL (uninterruptible sleep, another owner) before the shim leaves them.
 pub(crate) const CLEARING_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the kernel may take to clear the namespace of an agent that has ended, before the shim helps.
+const NAMESPACE_END: Duration = Duration::from_millis(50);
+
 /// What the shim's loop reacts to.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -88,12 +91,14 @@ pub(super) struct Supervisor {
     /// What began the end; the first reason stays.
     reason: Option<KillReason>,
     must_kill: bool,
+    /// How long processes may take that end by themselves once the agent has.
+    orphans_patience: Duration,
     end: Option<Outcome>,
     childless: bool,
 }
 
 impl Supervisor {
-    pub(super) fn new(agent: Pid, events: Receiver<Event>, lease_until_ms: u64) -> Self {
+    pub(super) fn new(agent: Pid, events: Receiver<Event>, lease_until_ms: u64, in_namespaces: bool) -> Self {
         Self {
             agent,
             events,
@@ -101,6 +106,7 @@ impl Supervisor {
             grace_until_ms: None,
             reason: None,
             must_kill: false,
+            orphans_patience: if in_namespaces { NAMESPACE_END } else { Duration::from_millis(1) },
             end: None,
             childless: false,
         }
@@ -183,7 +189,7 @@ impl Supervisor {
         let mut killed = BTreeSet::new();
         if self.end.is_some() {
             // An agent that left nothing behind is told apart by the reaper, at a fraction of a walk's price.
-            self.await_childless(Duration::from_millis(1));
+            self.await_childless(self.orphans_patience);
         }
         let mut pause = Duration::from_millis(1);
         while !self.childless && Instant::now() < limit {

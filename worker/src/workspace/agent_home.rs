@@ -65,6 +65,11 @@ pub(crate) fn write_file(home: &Path, directory: &str, path: &str, content: &[u8
     writer.file(path.as_bytes(), false)?.write_all(content)
 }
 
+/// Makes a directory of the home, if there is none. No agent runs.
+pub(crate) fn make_directory(home: &Path, name: &str) -> std::io::Result<()> {
+    Ok(TreeWriter::open(home)?.directory(name.as_bytes())?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -73,6 +78,17 @@ mod tests {
 
     fn find(home: &Path) -> Option<HomeFile> {
         newest_file(home, ".c/projects", 2, |name| name.ends_with(".jsonl"), 100)
+    }
+
+    #[test]
+    fn a_directory_is_made_once_and_through_no_link() {
+        let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        make_directory(home.path(), ".c").unwrap();
+        make_directory(home.path(), ".c").unwrap();
+        assert!(home.path().join(".c").is_dir());
+        symlink(elsewhere.path(), home.path().join(".d")).unwrap();
+        let _ = make_directory(home.path(), ".d/inside");
+        assert!(!elsewhere.path().join("inside").exists());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::patch_scan::PatchScan;
 use super::switch::switch_to;
-use super::{PatchLimits, SnapshotError, Workspace};
+use super::{PatchLimits, SnapshotError, Workspace, git_dir};
 use crate::git::GitError;
 
 /// A patch as it was saved.
@@ -101,8 +101,9 @@ pub fn restore(
     check_sum(saved)?;
     let index = workspace.host_git().join("restore.index");
     let applied = std::fs::copy(workspace.host_git().join("index"), &index)
+        .and_then(|_bytes| git_dir::postdate_index(&index))
         .map_err(|source| io_failed("apply", source))
-        .and_then(|_bytes| apply(workspace, saved.gzip, limits, &index));
+        .and_then(|()| apply(workspace, saved.gzip, limits, &index));
     // Whether it is there or not, it is of no more use.
     let _ = std::fs::remove_file(&index);
     let found = applied?;

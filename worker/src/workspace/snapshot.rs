@@ -17,7 +17,12 @@ mod stat_data;
 mod store;
 mod sweep;
 
-use git2::{Index, Repository};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use git2::build::TreeUpdateBuilder;
+use git2::{Index, Oid, Repository};
 
 use super::Workspace;
 use super::agent_repository::AgentIndex;
@@ -93,7 +98,8 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
     let index_file = workspace.host_git().join("index");
     let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
     let agent_index = stamp(&mut reader);
-    let last = workspace.last_look.take().filter(|_| workspace.agent_index_seen.is(agent_index));
+    let names_nothing_new = workspace.agent_index_seen.is(agent_index, &mut reader);
+    let last = workspace.last_look.take().filter(|_| names_nothing_new);
     let look =
         last.as_ref().map_or(Look::Other, |last| last.compare(&workspace.tree(), &mut reader, written));
 
@@ -101,7 +107,8 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
         (Some(last), Look::Same) => (last.snapshot().clone(), Some(last)),
         (Some(last), Look::Files(files)) => {
             let mut taking = Taking::begin(workspace, reader)?;
-            let snapshot = taking.finish(workspace, &files)?;
+            let snapshot = taking.finish(workspace, &files, Some(last.snapshot().tree_id.parse()?))?;
+            workspace.agent_index_seen.keep(&files, &taking.index);
             let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
             let seen = last.with(&files, &taking.index, written, &snapshot);
             (snapshot, seen)
@@ -111,11 +118,15 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
             let mut known = Known::of(&taking.index);
             let (reader, skipped) = (&mut taking.reader, &mut taking.skipped);
             let (mut changes, places) = scan(reader, &mut known, &workspace.keep_ignored, written, skipped);
-            if !changes.is_empty() || !workspace.agent_index_seen.is(agent_index) {
+            if !names_nothing_new {
                 changes.extend(added_by_agent(workspace, reader, &known, &changes));
-                workspace.agent_index_seen.set(agent_index.filter(|_| changes.is_empty()));
             }
-            let snapshot = taking.finish(workspace, &changes)?;
+            let snapshot = taking.finish(workspace, &changes, None)?;
+            if names_nothing_new {
+                workspace.agent_index_seen.keep(&changes, &taking.index);
+            } else {
+                workspace.agent_index_seen.set(agent_index, &changes, &taking.index);
+            }
             let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
             let seen = Seen::of(&taking.index, written, places, &snapshot);
             (snapshot, seen)
@@ -127,8 +138,10 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
 
 /// A snapshot that is being taken.
 pub(super) struct Taking {
-    repository: Repository,
+    pub(super) repository: Repository,
     index: Index,
+    /// Whether the index differs from its file.
+    is_changed: bool,
     reader: TreeReader,
     skipped: Skipped,
 }
@@ -137,27 +150,36 @@ impl Taking {
     pub(super) fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
         let repository = workspace.host_repository()?;
         let index = repository.index()?;
-        Ok(Self { repository, index, reader, skipped: Skipped::default() })
+        Ok(Self { repository, index, is_changed: false, reader, skipped: Skipped::default() })
     }
 
     /// Enters a submodule, whose directory is never looked into.
-    pub(super) fn submodule(&mut self, path: &[u8], commit: git2::Oid) -> Result<(), git2::Error> {
+    pub(super) fn submodule(&mut self, path: &[u8], commit: Oid) -> Result<(), git2::Error> {
+        self.is_changed = true;
         store::remove(&mut self.index, path)?;
         self.index.add(&stat_data::entry_of_submodule(path, commit))
     }
 
-    /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree.
+    /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree. What it was before may
+    /// be known to be the tree `before`.
     pub(super) fn finish(
         &mut self,
         workspace: &Workspace,
         changes: &[Change],
+        before: Option<Oid>,
     ) -> Result<Snapshot, SnapshotError> {
-        let Self { repository, index, reader, skipped } = self;
+        let Self { repository, index, is_changed, reader, skipped } = self;
         let stored_bytes = apply(repository, index, reader, changes, skipped)?;
-        let tree = index.write_tree_to(repository)?;
-        if !changes.is_empty() {
-            // After the tree: the index is then written with the ids of all directories, and the next tree takes what
-            // changed.
+        let updated = match before {
+            Some(before) => updated_tree(repository, index, before, changes)?,
+            None => None,
+        };
+        let tree = match updated {
+            Some(tree) => tree,
+            None => index.write_tree_to(repository)?,
+        };
+        if *is_changed || !changes.is_empty() {
+            // After the tree: the index is then written with the ids of directories, and the next tree takes what changed.
             index.write()?;
         }
         sweep::sweep_if_due(repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
@@ -183,6 +205,28 @@ fn added_by_agent(
         .collect();
     added.sort_unstable();
     added
+}
+
+/// Writes the tree that `before` becomes by `changes`, which the index has: only the directories on their way, where a whole
+/// index is read back from the object store. None if more than files with a new content came of them.
+fn updated_tree(
+    repository: &Repository,
+    index: &Index,
+    before: Oid,
+    changes: &[Change],
+) -> Result<Option<Oid>, git2::Error> {
+    let mut update = TreeUpdateBuilder::new();
+    for change in changes {
+        let entry = index.get_path(path_of(change.path()), 0);
+        let kind = entry.as_ref().and_then(stat_data::kind_of);
+        let (Change::Take(path), Some(entry), Some(kind)) = (change, entry, kind) else { return Ok(None) };
+        update.upsert(path.as_slice(), entry.id, kind);
+    }
+    update.create_updated(repository, &repository.find_tree(before)?).map(Some)
+}
+
+fn path_of(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
 }
 
 /// Applies `changes` to the index and returns how many bytes were stored for that.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use git2::{Delta, DiffFile, DiffOptions, FileMode, Oid, Repository, Tree};
+use git2::{Delta, DiffFile, DiffOptions, FileMode, Oid, Repository};
 
 use super::snapshot::{Change, Taking};
 use super::tree_reader::TreeReader;
@@ -13,30 +13,28 @@ use super::{RestoreError, SnapshotError, Workspace};
 /// Up to this size a file is unfolded in memory; beyond, by git, as a stream.
 const WHOLE_FILE_BYTES: usize = 16 << 20;
 
-/// Writes the files in which a tree differs from what the worker's index has, and reads them back; if they are another tree
-/// then, what was is written again.
+/// Writes the files in which a tree differs from the base, at which the workspace is, and reads them back; if they are
+/// another tree then, the workspace is brought to its base again.
 pub(super) fn switch_to(workspace: &Workspace, tree_id: &str) -> Result<(), RestoreError> {
-    let repository = workspace.host_repository()?;
-    let before = repository.find_tree(repository.index()?.write_tree_to(&repository)?)?;
-    let after = repository.find_tree(Oid::from_str(tree_id)?)?;
-    let found = switch(workspace, &repository, &before, &after)?;
+    let tree = Oid::from_str(tree_id)?;
+    let base = workspace.host_repository()?.find_commit(workspace.base_commit)?.tree_id();
+    let found = switch(workspace, base, tree)?;
     if found != tree_id {
-        switch(workspace, &repository, &after, &before)?;
+        switch(workspace, tree, base)?;
         return Err(RestoreError::TreeMismatch { expected: tree_id.to_owned(), found });
     }
     Ok(())
 }
 
 /// Returns the tree that comes of it.
-fn switch(
-    workspace: &Workspace,
-    repository: &Repository,
-    before: &Tree<'_>,
-    after: &Tree<'_>,
-) -> Result<String, RestoreError> {
+fn switch(workspace: &Workspace, before: Oid, after: Oid) -> Result<String, RestoreError> {
+    let reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
+    let mut taking = Taking::begin(workspace, reader)?;
+    let repository = &taking.repository;
+    let trees = (repository.find_tree(before)?, repository.find_tree(after)?);
     let mut options = DiffOptions::new();
     options.include_typechange(true);
-    let diff = repository.diff_tree_to_tree(Some(before), Some(after), Some(&mut options))?;
+    let diff = repository.diff_tree_to_tree(Some(&trees.0), Some(&trees.1), Some(&mut options))?;
     let writer = TreeWriter::open(&workspace.tree()).map_err(|source| failed(b"", source))?;
     // First all that goes: a directory may have the place of a file, or the other way round.
     for delta in diff.deltas().filter(|delta| delta.status() != Delta::Added) {
@@ -57,12 +55,14 @@ fn switch(
             changes.push(Change::Take(path_of(&file)));
         }
     }
-    let reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
-    let mut taking = Taking::begin(workspace, reader)?;
+    // They borrow from the repository, and what follows needs all of it.
+    drop((diff, trees));
+    let is_of_files = submodules.is_empty();
     for (path, commit) in submodules {
         taking.submodule(&path, commit)?;
     }
-    Ok(taking.finish(workspace, &changes)?.tree_id)
+    let before = is_of_files.then_some(before);
+    Ok(taking.finish(workspace, &changes, before)?.tree_id)
 }
 
 fn write(

@@ -30,6 +30,8 @@ pub(crate) fn play(args: &[String]) -> Option<ExitCode> {
             let _ = setsid();
             drop(another("hopper", mark));
         }
+        "self-test" => return Some(crate::sandboxed::self_test_here(Path::new(&rest[0]))),
+        "start-times" => crate::sandboxed::print_start_times(),
         "worker" => worker(mark, Path::new(&rest[0])),
         _ => panic!("unknown part {part}"),
     }

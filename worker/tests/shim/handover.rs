@@ -13,6 +13,7 @@ use std::time::Duration;
 use makima_worker::process::{
     AgentCommand, AgentEnd, AgentProcess, Signal, StartError, TreeEnd, boottime_ms,
 };
+use makima_worker::sandbox::Confinement;
 use makima_worker::shim::ShimArgs;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -154,6 +155,7 @@ fn worker_that_dies_halfway_starts_no_agent() {
         stdin_file: command.stdin_file,
         cwd: command.cwd.clone(),
         lease_until_ms: boottime_ms() + u64::try_from(LONG.as_millis()).unwrap(),
+        confinement: Confinement::default(),
         argv: command.argv,
     };
     let (mut worker_end, shim_end) = UnixStream::pair().unwrap();

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use makima_shared::config::SandboxConfig;
 use makima_worker::output::{Batch, Stream, pump};
 use makima_worker::process::{
     AgentCommand, AgentEnd, AgentProcess, DeadManSwitches, boottime_ms, own_executable,
 };
+use makima_worker::sandbox::{Confined, Level, Places, Sandbox};
 use tokio::sync::mpsc;
 
 /// An hour: a lease that does not run out in a test.
@@ -18,6 +20,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 pub(crate) struct Stage {
     pub(crate) directory: PathBuf,
     pub(crate) switches: Arc<DeadManSwitches>,
+    confined: Confined,
     _kept: Option<tempfile::TempDir>,
 }
 
@@ -32,7 +35,23 @@ impl Stage {
     pub(crate) fn at(directory: &Path, plan: &str) -> Self {
         fs::create_dir_all(directory.join("tree")).unwrap();
         fs::write(directory.join("plan.txt"), plan).unwrap();
-        Self { directory: directory.to_owned(), switches: DeadManSwitches::new(), _kept: None }
+        Self {
+            directory: directory.to_owned(),
+            switches: DeadManSwitches::new(),
+            confined: Confined::default(),
+            _kept: None,
+        }
+    }
+
+    /// Puts the agents of this stage into a sandbox in which the tree alone can be written.
+    pub(crate) fn confine(mut self, level: Level, config: &SandboxConfig) -> Self {
+        let data_dir = self.directory.join("data");
+        let executable = own_executable().unwrap();
+        let sandbox = Sandbox::new(level, config, &[], &data_dir, &executable);
+        let tree = self.directory.join("tree");
+        let places = Places { writable: vec![tree], readable: vec![self.directory.join("plan.txt")] };
+        self.confined = sandbox.confine(&places).unwrap();
+        self
     }
 
     /// A mark that no other test's processes carry.
@@ -47,6 +66,7 @@ impl Stage {
             env: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             cwd: self.directory.join("tree"),
             stdin_file: self.directory.join("plan.txt"),
+            confined: self.confined.clone(),
         }
     }
 

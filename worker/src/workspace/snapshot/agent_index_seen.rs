@@ -1,28 +1,67 @@
 //! Spares reading the agent's index where that could tell nothing new.
 //!
-//! What the agent's index is asked for are paths that a scan does not see. Once a snapshot finds that all of its paths are
-//! known and nothing has changed, they stay known for as long as nothing changes and the index is the same file.
+//! What the agent's index is asked for are paths that a scan does not see: files that are ignored and that the agent added
+//! all the same. While it is the same file, it names nothing new; and of what it named, only that can become a file of the
+//! tree which was none.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::super::tree_reader::{Found, TreeReader};
-use super::stat_data::Stamp;
+use git2::Index;
 
-/// The agent's index all of whose paths are known.
+use super::super::tree_reader::{Found, Kind, TreeReader};
+use super::stat_data::Stamp;
+use super::{Change, path_of};
+
+/// With more of them the index is read each time.
+const MAX_ABSENT: usize = 1000;
+
+/// The agent's index as it was last read.
 #[derive(Debug, Default)]
-pub(in crate::workspace) struct AgentIndexSeen(Mutex<Option<Stamp>>);
+pub(in crate::workspace) struct AgentIndexSeen(Mutex<Option<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// All paths that it may name and that the worker's index does not have.
+    absent: Vec<Vec<u8>>,
+}
 
 impl AgentIndexSeen {
-    /// Tells whether the agent's index is the one whose paths are all known.
-    pub(super) fn is(&self, stamp: Option<Stamp>) -> bool {
-        stamp.is_some() && *self.0.lock().unwrap_or_else(PoisonError::into_inner) == stamp
+    /// Tells whether the agent's index, which has this stamp now, names nothing that is to be looked at.
+    pub(super) fn is(&self, stamp: Option<Stamp>, reader: &mut TreeReader) -> bool {
+        self.lock().as_ref().is_some_and(|seen| {
+            let mut is_there =
+                |path: &Vec<u8>| reader.stat(path).is_ok_and(|stat| Kind::of(&stat) != Kind::Directory);
+            Some(seen.stamp) == stamp && !seen.absent.iter().any(&mut is_there)
+        })
     }
 
-    /// Remembers the index, or none.
-    pub(super) fn set(&self, stamp: Option<Stamp>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+    /// Remembers the agent's index, which was read, after `changes` were applied to the worker's.
+    pub(super) fn set(&self, stamp: Option<Stamp>, changes: &[Change], index: &Index) {
+        let seen = stamp.map(|stamp| Seen { stamp, absent: Vec::new() });
+        *self.lock() = seen.and_then(|seen| seen.after(changes, index));
+    }
+
+    /// The same, where the agent's index did not have to be read.
+    pub(super) fn keep(&self, changes: &[Change], index: &Index) {
+        let mut seen = self.lock();
+        *seen = seen.take().and_then(|seen| seen.after(changes, index));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn after(mut self, changes: &[Change], index: &Index) -> Option<Self> {
+        let paths = changes.iter().map(Change::path);
+        self.absent
+            .extend(paths.filter(|path| index.get_path(path_of(path), 0).is_none()).map(<[u8]>::to_vec));
+        self.absent.sort_unstable();
+        self.absent.dedup();
+        (self.absent.len() <= MAX_ABSENT).then_some(self)
     }
 }
 

@@ -6,8 +6,6 @@
 //! ([`super::stat_data`]): nothing is remembered that may have changed without a sign of it.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +17,7 @@ use nix::sys::stat::FileStat;
 
 use super::super::tree_reader::TreeReader;
 use super::stat_data::{IndexWritten, SUBMODULE, Stamp, is_unchanged};
-use super::{Change, Snapshot};
+use super::{Change, Snapshot, path_of};
 
 /// Trees with more files are scanned as a whole each time: what is remembered of one takes some 150 bytes.
 const MAX_FILES: usize = 200_000;
@@ -134,11 +132,11 @@ impl Seen {
         if snapshot.skipped.count > 0 {
             return None;
         }
-        for Change::Take(path) | Change::Remove(path) in files {
+        for path in files.iter().map(Change::path) {
             let directory =
                 self.directories.binary_search_by(|found| found.path.as_slice().cmp(parent(path)));
             let entries = &mut self.directories[directory.ok()?].files;
-            entries.retain(|entry| entry.path != *path);
+            entries.retain(|entry| entry.path != path);
             entries.extend(index.get_path(path_of(path), 0));
         }
         Some(Self { written, snapshot: snapshot.clone(), ..self })
@@ -224,10 +222,6 @@ fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at])
 }
 
-fn path_of(path: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(path))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -291,12 +285,7 @@ mod tests {
 
         fn files(&self) -> Vec<Vec<u8>> {
             match self.look() {
-                Look::Files(files) => files
-                    .into_iter()
-                    .map(|change| match change {
-                        Change::Take(path) | Change::Remove(path) => path,
-                    })
-                    .collect(),
+                Look::Files(files) => files.iter().map(|change| change.path().to_vec()).collect(),
                 Look::Same => Vec::new(),
                 Look::Other => panic!("not only files changed"),
             }
@@ -357,6 +346,19 @@ mod tests {
         scene.rest();
         git(&scene.workspace.tree(), &["add", "-f", "a/kept.log"]);
         assert!(matches!(scene.look(), Look::Same), "the agent's index is looked at by itself");
+        assert!(snapshot(&scene.workspace).unwrap().changed);
+    }
+
+    #[test]
+    fn what_the_agent_has_staged_and_removed_is_seen_when_it_comes_back() {
+        let scene = Scene::new();
+        std::fs::write(scene.at("a/kept.log"), "kept").unwrap();
+        git(&scene.workspace.tree(), &["add", "-f", "a/kept.log"]);
+        scene.rest();
+        std::fs::remove_file(scene.at("a/kept.log")).unwrap();
+        scene.rest();
+        assert!(!snapshot(&scene.workspace).unwrap().changed);
+        std::fs::write(scene.at("a/kept.log"), "kept").unwrap();
         assert!(snapshot(&scene.workspace).unwrap().changed);
     }
 }

@@ -25,6 +25,14 @@ pub(in crate::workspace) enum Change {
     Take(Vec<u8>),
 }
 
+impl Change {
+    pub(super) fn path(&self) -> &[u8] {
+        match self {
+            Self::Remove(path) | Self::Take(path) => path,
+        }
+    }
+}
+
 /// Returns what differs between the index and the work tree, in the order of paths, removals first, and where it looked.
 pub(super) fn scan(
     reader: &mut TreeReader,

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use git2::{IndexEntry, IndexTime, Oid};
+use git2::{FileMode, IndexEntry, IndexTime, Oid};
 use nix::sys::stat::FileStat;
 
 use super::super::tree_reader::Kind;
@@ -120,6 +120,16 @@ pub(super) fn entry_of_submodule(path: &[u8], commit: Oid) -> IndexEntry {
         flags: 0,
         flags_extended: 0,
         path: path.to_vec(),
+    }
+}
+
+/// Tells what an index entry is in a tree, if it is a file or a link.
+pub(super) fn kind_of(entry: &IndexEntry) -> Option<FileMode> {
+    match entry.mode {
+        0o100_644 => Some(FileMode::Blob),
+        0o100_755 => Some(FileMode::BlobExecutable),
+        0o120_000 => Some(FileMode::Link),
+        _ => None,
     }
 }
 

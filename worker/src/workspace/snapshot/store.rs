@@ -1,17 +1,15 @@
 //! Stores single files of a work tree in the worker's object store and index.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::SystemTime;
 
 use git2::{ErrorCode, Index, IndexEntry, ObjectType, Odb, Oid, Repository};
 
 use super::super::tree_reader::{Found, TreeReader, size_of};
 use super::stat_data::{entry_of, is_settled};
-use super::{Skipped, SnapshotError, link_names};
+use super::{Skipped, SnapshotError, link_names, path_of};
 
 /// Files beyond this size are left out.
 const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -99,7 +97,7 @@ impl<'a> Store<'a> {
 
 /// Removes `path` from the index if it is there.
 pub(super) fn remove(index: &mut Index, path: &[u8]) -> Result<(), git2::Error> {
-    match index.remove(Path::new(OsStr::from_bytes(path)), 0) {
+    match index.remove(path_of(path), 0) {
         Err(error) if error.code() != ErrorCode::NotFound => Err(error),
         _ => Ok(()),
     }
