@@ -3,6 +3,7 @@
 
 mod ends;
 mod limits;
+mod messages;
 mod pool;
 mod resumed;
 mod turns;

@@ -23,7 +23,7 @@ fn task(stack: &Stack, kind: &str, plan: &str) -> Value {
 }
 
 /// Says something by `makima say`, as an argument or on standard input.
-fn say(stack: &Stack, id: &str, text: &str, on_stdin: bool) {
+pub(crate) fn say(stack: &Stack, id: &str, text: &str, on_stdin: bool) {
     let said = try_to_say(stack, id, text, on_stdin);
     let words = String::from_utf8(said.stdout).unwrap();
     assert!(said.status.success() && words.contains(" waits for the agent"), "{words}");
@@ -73,7 +73,7 @@ async fn places(stack: &Stack, id: &str, words: &[&str]) -> Vec<usize> {
 }
 
 /// The attempts in which the messages were taken up.
-async fn delivered(stack: &Stack, id: &str) -> Vec<Value> {
+pub(crate) async fn delivered(stack: &Stack, id: &str) -> Vec<Value> {
     let list = stack.get(&format!("/mesh/tasks/{id}/messages")).await;
     let messages = list["messages"].as_array().unwrap();
     assert!(messages.iter().zip(1..).all(|(message, number)| message["number"] == number), "{list:#}");
