@@ -23,13 +23,13 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let mut left = MAX_MESSAGE_ROUNDS;
     loop {
         rounds.loop_round = looping.as_ref().map(|looping| looping.round);
-        let outcome = run_agent::run(&mut rounds).await?;
+        let outcome = Box::pin(run_agent::run(&mut rounds)).await?;
         let verdict = agent::judge(agent::adapter(&attempt.task.agent), &outcome.heard, &outcome.agent_end);
         let judged = match (verdict, &mut looping) {
             (Ok(()), looping) => {
                 rounds.mailbox.settle(prepared).await?;
                 match looping {
-                    Some(looping) => looping.judge(&mut rounds, &outcome).await?,
+                    Some(looping) => Box::pin(looping.judge(&mut rounds, &outcome)).await?,
                     None => Judgment::Ready,
                 }
             }
