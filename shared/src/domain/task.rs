@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Agent, Completion, CompletionAction, ContractId, Epoch, MergeStrategy, OwnerId, TaskId, TaskStatus,
-    WorkerId,
+    Agent, Completion, CompletionAction, ContractId, Epoch, MergeStrategy, OwnerId, TaskId, TaskSecret,
+    TaskStatus, WorkerId,
 };
 
 /// How an attempt ended.
@@ -79,6 +79,9 @@ pub struct Task {
     pub agent: Agent,
     /// Environment variables for the agent.
     pub env: BTreeMap<String, String>,
+    /// Secrets of the owner that the agent gets.
+    #[serde(default)]
+    pub secrets: Vec<TaskSecret>,
     /// 0 to 100; higher goes first.
     pub priority: i16,
     /// What a worker must offer to take it.
@@ -252,6 +255,8 @@ pub struct ClaimedTask {
     pub agent: Agent,
     /// Environment variables for the agent.
     pub env: BTreeMap<String, String>,
+    /// Secrets of the owner that the agent gets.
+    pub secrets: Vec<TaskSecret>,
     /// How many retries it has in all.
     pub max_retries: i16,
     /// How many it has spent.

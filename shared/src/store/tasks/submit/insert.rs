@@ -54,6 +54,7 @@ struct Rows<'a> {
     target_branches: Vec<Option<&'a str>>,
     agents: Vec<Value>,
     envs: Vec<Value>,
+    secrets: Vec<Value>,
     priorities: Vec<Option<i16>>,
     labels: Vec<String>,
     max_retries: Vec<Option<i16>>,
@@ -116,6 +117,7 @@ impl<'a> Rows<'a> {
         self.target_branches.push(asked.target_branch.as_deref());
         self.agents.push(serde_json::to_value(&asked.agent)?);
         self.envs.push(serde_json::to_value(&asked.env)?);
+        self.secrets.push(serde_json::to_value(&asked.secrets)?);
         self.priorities.push(asked.priority);
         self.labels.push(asked.labels.join(" "));
         self.max_retries.push(asked.max_retries);
@@ -153,18 +155,18 @@ async fn rows_insert(
                 $5::uuid[], $6::integer[], $7::timestamptz[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
                 $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[], $17::jsonb[], $18::smallint[],
                 $19::text[], $20::smallint[], $21::integer[], $22::integer[], $23::completion_action[], $27::integer[],
-                $28::uuid[], $29::text[], $30::text[], $31::text[], $32::merge_strategy[]
+                $28::uuid[], $29::text[], $30::text[], $31::text[], $32::merge_strategy[], $33::jsonb[]
             ) AS a (id, undone_parents, run_at, parent_task_id, contract_id, name, plan, description, repository_url,
                     base_branch, target_branch, agent, env, priority, labels, max_retries, timeout_secs,
                     checkpoint_interval_secs, completion_action, open_children, continue_from_task_id, checkpoint_sha,
-                    copy_files, keep_ignored, merge_strategy)
+                    copy_files, keep_ignored, merge_strategy, secrets)
             WHERE $2::text IS NULL OR EXISTS (SELECT FROM key)
         ), created AS (
             INSERT INTO tasks (id, owner_id, status, slot, queued_at, undone_parents, run_at, not_before,
                                parent_task_id, contract_id, name, plan, description, repository_url, base_branch,
                                target_branch, agent, env, priority, labels, max_retries, timeout_secs,
                                checkpoint_interval_secs, completion_action, open_children, continue_from_task_id,
-                               checkpoint_sha, copy_files, keep_ignored, merge_strategy, last_sequence)
+                               checkpoint_sha, copy_files, keep_ignored, merge_strategy, secrets, last_sequence)
             SELECT id, $1, CASE WHEN free AND NOT limited THEN 'queued' ELSE 'pending' END::task_status,
                    CASE WHEN free AND limited THEN 'waiting' ELSE 'none' END::slot_state,
                    CASE WHEN free AND NOT limited THEN now() END, undone_parents, run_at, CASE WHEN NOT free THEN run_at END,
@@ -172,7 +174,8 @@ async fn rows_insert(
                    target_branch, agent, env, coalesce(priority, 50::smallint), string_to_array(labels, ' '),
                    coalesce(max_retries, 3::smallint), timeout_secs, coalesce(checkpoint_interval_secs, 30),
                    completion_action, open_children, continue_from_task_id, checkpoint_sha,
-                   string_to_array(copy_files, E'\n'), string_to_array(keep_ignored, E'\n'), merge_strategy, 1
+                   string_to_array(copy_files, E'\n'), string_to_array(keep_ignored, E'\n'), merge_strategy,
+                   secrets, 1
             FROM asked
             RETURNING id, status, slot, priority, queued_at, labels
         ), edge AS (
@@ -220,6 +223,7 @@ async fn rows_insert(
         &rows.copy_files,
         &rows.keep_ignored,
         &rows.merge_strategies as &[MergeStrategy],
+        &rows.secrets,
     )
     .map(|row| AcceptedTask {
         id: row.id,
