@@ -160,16 +160,19 @@ impl NewTask {
         self.submission.continue_from_task_id == Some(task)
     }
 
-    /// Returns the secrets that its agent is to get.
+    /// Tells whether the submission names a secret.
     #[must_use]
-    pub fn secrets(&self) -> &[TaskSecret] {
-        &self.submission.secrets
+    pub fn names_secret(&self, name: &str) -> bool {
+        self.submission.secrets.iter().any(|secret| secret.secret() == name)
     }
 
-    /// Tells whether the submission names no other task at all.
-    pub(crate) fn names_no_other(&self) -> bool {
+    /// Tells whether the submission names nothing that has to be there: no other task and no secret.
+    pub(crate) fn names_nothing_else(&self) -> bool {
         let asked = &self.submission;
-        self.parents.is_empty() && asked.parent_task_id.is_none() && asked.continue_from_task_id.is_none()
+        self.parents.is_empty()
+            && asked.parent_task_id.is_none()
+            && asked.continue_from_task_id.is_none()
+            && asked.secrets.is_empty()
     }
 
     /// Takes a submission back from where it was stored after it had been checked.

@@ -1,13 +1,13 @@
 //! Secrets of owners, as the store has them.
 
 use makima_shared::domain::{MAX_SECRETS_OF_OWNER, SecretValue};
-use makima_shared::store::SecretSet;
+use makima_shared::store::{SecretSet, SubmitError};
 use makima_shared::testing;
 use makima_shared::vault::{OpenError, Vault};
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, new_task};
 
 fn value(text: &str) -> SecretValue {
     SecretValue::parse(text.to_owned()).unwrap()
@@ -85,6 +85,14 @@ async fn an_owner_has_so_many_secrets_and_can_still_change_them(pool: PgPool) {
 async fn a_worker_learns_with_the_claim_which_secrets_a_task_names(pool: PgPool) {
     let fixture = Fixture::new(pool).await;
     let secrets = json!(["TOKEN", {"env": "KEY", "secret": "other"}]);
+    let vault = Vault::parse(&Vault::new_key(), None).unwrap();
+    for name in ["other", "TOKEN"] {
+        let refused =
+            fixture.store.task_submit(fixture.owner, &new_task(&json!({"secrets": secrets})), None).await;
+        assert!(matches!(refused, Err(SubmitError::SecretNotFound(_))), "{refused:?}");
+        let sealed = vault.seal(fixture.owner, name, &value("the value"));
+        fixture.store.secret_set(fixture.owner, name, &sealed).await.unwrap();
+    }
     let task = fixture.submit(json!({"secrets": secrets})).await;
     assert_eq!(json!(fixture.task(task).await.secrets), secrets);
     let worker = fixture.worker().await;
