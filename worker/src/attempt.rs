@@ -14,6 +14,7 @@ mod prepare;
 mod record;
 mod run_agent;
 mod save;
+mod secrets;
 mod threads;
 
 pub(crate) use prepare::chain;
@@ -34,6 +35,7 @@ use prepare::Prepared;
 use crate::Context;
 use crate::pool::Life;
 use crate::process::AgentEnd;
+use crate::secrets::Secrets;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -67,6 +69,26 @@ impl End {
         message: impl Into<String>,
     ) -> Self {
         Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
+    }
+
+    /// Takes the attempt's secrets out of all words: some are those of git, a server or an agent.
+    fn scrubbed(self, secrets: &Secrets) -> Self {
+        match self {
+            Self::Completed(mut result) => {
+                result.completion_error = result.completion_error.map(|words| secrets.scrub(&words));
+                if let Some(error) = &mut result.completion.error {
+                    error.message = secrets.scrub(&error.message);
+                }
+                Self::Completed(result)
+            }
+            Self::Failed(mut failure) => {
+                failure.reason.message = secrets.scrub(&failure.reason.message);
+                Self::Failed(failure)
+            }
+            Self::Unreachable(words) => Self::Unreachable(secrets.scrub(&words)),
+            Self::HandedBack => Self::HandedBack,
+            Self::Over => Self::Over,
+        }
     }
 }
 
@@ -183,7 +205,14 @@ pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToke
 }
 
 async fn carry_out(attempt: &Attempt<'_>) -> End {
-    let prepared = match prepare::run(attempt).await {
+    match secrets::open(attempt).await {
+        Ok(secrets) => carry_out_with(attempt, &secrets).await.scrubbed(&secrets),
+        Err(end) => end,
+    }
+}
+
+async fn carry_out_with(attempt: &Attempt<'_>, secrets: &Secrets) -> End {
+    let prepared = match prepare::run(attempt, secrets).await {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };

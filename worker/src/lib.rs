@@ -32,6 +32,7 @@ pub mod process;
 mod ready;
 pub mod repository;
 mod roster;
+pub mod secrets;
 pub mod shim;
 mod work_dir;
 pub mod workspace;

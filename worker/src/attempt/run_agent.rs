@@ -56,7 +56,8 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let output = async {
         if let Some((stdout, stderr)) = streams {
             let waiting = batch_sink.downgrade();
-            let reading = pump(stdout, stderr, limit, batch_sink);
+            let secrets = prepared.workspace.secrets();
+            let reading = pump(secrets.reader(stdout), secrets.reader(stderr), limit, batch_sink);
             let recording = record::run(attempt, batches, &activity);
             tokio::join!(read_output(attempt, reading, waiting, &ended), recording);
         }
