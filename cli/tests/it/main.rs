@@ -20,6 +20,7 @@ mod remote_away;
 mod repository;
 mod saturated;
 mod schedules;
+mod secrets;
 mod silent_worker;
 mod stack;
 mod start_points;
