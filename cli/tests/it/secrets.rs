@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::stack::Stack;
+use super::stack::{Options, Stack};
 
 const VALUE: &str = "correct-horse-battery-staple";
 /// The same in base64.
@@ -137,4 +137,44 @@ async fn a_task_whose_secret_was_deleted_fails_without_retries() {
         "{end:#}"
     );
     assert_eq!(end["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_replaced_by_way_of_its_use_and_without_it_the_task_says_so() {
+    let (first, second, third) = ("0a".repeat(32), "0b".repeat(32), "0c".repeat(32));
+    let mut stack = Stack::prepared(Options { workers: 1, slots: 1, durable: false, programs: None });
+    stack.set_env("MAKIMA_SECRETS_KEY", &first);
+    stack.up().await;
+    assert!(!stack.data_dir().join("secrets.key").exists(), "there is a key already");
+    assert!(makima(&stack, &["secret", "set", "TOKEN"], VALUE).0);
+    let before = key_ids(&stack).await;
+
+    stack.kill_everything();
+    stack.set_env("MAKIMA_SECRETS_KEY", &second);
+    stack.set_env("MAKIMA_SECRETS_KEY_PREVIOUS", &first);
+    stack.up().await;
+    let mut body = stack.script("use it", "echo ${#TOKEN}");
+    body["secrets"] = json!(["TOKEN"]);
+    body["maxRetries"] = json!(0);
+    let id = stack.submit(&body).await;
+    assert_eq!(stack.wait_for_end(&id).await["status"], "done");
+    let after = key_ids(&stack).await;
+    assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
+
+    stack.kill_everything();
+    stack.set_env("MAKIMA_SECRETS_KEY", &third);
+    stack.set_env("MAKIMA_SECRETS_KEY_PREVIOUS", "");
+    stack.up().await;
+    let id = stack.submit(&body).await;
+    let end = stack.wait_for_end(&id).await;
+    assert_eq!(
+        (&end["status"], &end["statusCode"]),
+        (&json!("failed"), &json!("SECRET_NOT_READABLE")),
+        "{end:#}"
+    );
+}
+
+async fn key_ids(stack: &Stack) -> Vec<String> {
+    let pool = sqlx::PgPool::connect(&stack.database_url()).await.unwrap();
+    sqlx::query_scalar("SELECT DISTINCT key_id FROM owner_secrets").fetch_all(&pool).await.unwrap()
 }

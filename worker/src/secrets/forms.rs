@@ -29,7 +29,7 @@ pub(super) fn of_lines(value: &str) -> Vec<Vec<u8>> {
 /// Returns what stands between the quotes.
 fn in_json(value: &str) -> Vec<u8> {
     let quoted = serde_json::Value::from(value).to_string();
-    quoted[1..quoted.len() - 1].as_bytes().to_vec()
+    quoted.as_bytes()[1..quoted.len() - 1].to_vec()
 }
 
 /// Returns the digits that the value alone decides, for each of the three places in a group where it may begin.

@@ -89,7 +89,7 @@ fn in_pieces(text: &[u8], lengths: &[usize]) -> Box<dyn tokio::io::AsyncRead + U
         pieces.push(std::mem::replace(&mut rest, after));
     }
     let begin: Box<dyn tokio::io::AsyncRead + Unpin> = Box::new(tokio::io::empty());
-    pieces.into_iter().fold(begin, |before, piece| Box::new(before.chain(std::io::Cursor::new(piece))))
+    pieces.into_iter().fold(begin, |before, piece| Box::new(before.chain(io::Cursor::new(piece))))
 }
 
 proptest! {
