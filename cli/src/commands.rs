@@ -18,6 +18,7 @@ mod run;
 mod sandbox_check;
 mod scheduler;
 mod schedules;
+mod secret;
 mod services;
 mod show;
 mod start;
@@ -81,6 +82,8 @@ enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     /// List schedules, make and delete them: tasks that are submitted again and again, by cron
     Schedules(schedules::SchedulesArgs),
+    /// Set, list and delete secrets: what agents find in their environment and nobody sees again
+    Secret(secret::SecretArgs),
     /// List the workers
     Workers(workers::WorkersArgs),
     /// Watch queue, owners, workers and running tasks
@@ -147,6 +150,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => on_one_thread(diff::run(args)),
         Command::Checkpoint(args) => checkpoint::run(&args),
         Command::Schedules(args) => on_one_thread(schedules::run(args)),
+        Command::Secret(args) => on_one_thread(secret::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
         Command::Top(args) => on_one_thread(top::run(args)),
     }

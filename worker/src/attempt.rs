@@ -14,6 +14,7 @@ mod prepare;
 mod record;
 mod run_agent;
 mod save;
+mod secrets;
 mod threads;
 
 pub(crate) use prepare::chain;
@@ -36,6 +37,7 @@ use crate::agent::{self, Verdict};
 use crate::pool::Life;
 use crate::process::AgentEnd;
 use crate::sandbox;
+use crate::secrets::Secrets;
 use crate::shim::NO_SANDBOX;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
@@ -81,6 +83,30 @@ impl End {
         message: impl Into<String>,
     ) -> Self {
         Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
+    }
+
+    /// Takes the attempt's secrets out of all words: some are those of git, a server or an agent.
+    fn scrubbed(self, secrets: &Secrets) -> Self {
+        match self {
+            Self::Completed(mut result) => {
+                result.completion_error = result.completion_error.map(|words| secrets.scrub(&words));
+                if let Some(error) = &mut result.completion.error {
+                    error.message = secrets.scrub(&error.message);
+                }
+                Self::Completed(result)
+            }
+            Self::Failed(mut failure) => {
+                failure.reason.message = secrets.scrub(&failure.reason.message);
+                Self::Failed(failure)
+            }
+            Self::Unreachable(words) => Self::Unreachable(secrets.scrub(&words)),
+            Self::Limited { code, message, wait } => {
+                Self::Limited { code, message: secrets.scrub(&message), wait }
+            }
+            Self::OverBudget(words) => Self::OverBudget(secrets.scrub(&words)),
+            Self::HandedBack => Self::HandedBack,
+            Self::Over => Self::Over,
+        }
     }
 }
 
@@ -202,7 +228,14 @@ pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToke
 }
 
 async fn carry_out(attempt: &Attempt<'_>) -> End {
-    let prepared = match prepare::run(attempt).await {
+    match secrets::open(attempt).await {
+        Ok(secrets) => carry_out_with(attempt, &secrets).await.scrubbed(&secrets),
+        Err(end) => end,
+    }
+}
+
+async fn carry_out_with(attempt: &Attempt<'_>, secrets: &Secrets) -> End {
+    let prepared = match prepare::run(attempt, secrets).await {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };

@@ -35,6 +35,7 @@ mod redis_fixture;
 mod release;
 mod retry_completion;
 mod schedules;
+mod secrets;
 mod slots;
 mod spend;
 mod start;

@@ -77,7 +77,9 @@ pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Ou
     let output = async {
         if let Some((stdout, stderr)) = streams {
             let waiting = batch_sink.downgrade();
-            let reading = pump_heard(stdout, stderr, limit, &mut hearing, batch_sink);
+            let secrets = prepared.workspace.secrets();
+            let reading =
+                pump_heard(secrets.reader(stdout), secrets.reader(stderr), limit, &mut hearing, batch_sink);
             let recording = record::run(attempt, batches, &activity);
             tokio::join!(read_output(attempt, reading, waiting, &ended), recording);
         }
