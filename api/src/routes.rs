@@ -5,6 +5,7 @@
 mod checkpoints;
 mod overview;
 mod schedules;
+mod secrets;
 mod service;
 mod tasks;
 mod workers;
@@ -45,6 +46,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(checkpoints::patch))
         .routes(routes!(schedules::create::create, schedules::list::list))
         .routes(routes!(schedules::show::show, schedules::delete::delete))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
         .routes(routes!(overview::overview))

@@ -19,6 +19,7 @@ mod sandbox_check;
 mod say;
 mod scheduler;
 mod schedules;
+mod secret;
 mod services;
 mod show;
 mod start;
@@ -53,7 +54,7 @@ enum Command {
     Demo(demo::DemoArgs),
 
     /// Submit a task
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Submit many tasks from a file, all or none
     Bulk(bulk::BulkArgs),
     /// List tasks, newest first
@@ -84,6 +85,8 @@ enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     /// List schedules, make and delete them: tasks that are submitted again and again, by cron
     Schedules(schedules::SchedulesArgs),
+    /// Set, list and delete secrets: what agents find in their environment and nobody sees again
+    Secret(secret::SecretArgs),
     /// List the workers
     Workers(workers::WorkersArgs),
     /// Watch queue, owners, workers and running tasks
@@ -134,7 +137,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => on_one_thread(keys::run(args)),
         Command::SandboxCheck(args) => on_one_thread(sandbox_check::run(args)),
         Command::Config(args) => config::run(&args),
-        Command::Run(args) => on_one_thread(run::run(args)),
+        Command::Run(args) => on_one_thread(run::run(*args)),
         Command::Bulk(args) => on_one_thread(bulk::run(args)),
         Command::Tasks(args) => on_one_thread(tasks::run(args)),
         Command::Show(args) => on_one_thread(show::run(args)),
@@ -151,6 +154,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => on_one_thread(diff::run(args)),
         Command::Checkpoint(args) => checkpoint::run(&args),
         Command::Schedules(args) => on_one_thread(schedules::run(args)),
+        Command::Secret(args) => on_one_thread(secret::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
         Command::Top(args) => on_one_thread(top::run(args)),
     }

@@ -22,6 +22,7 @@ mod overview;
 mod owner;
 mod retry;
 mod schedule;
+mod secret;
 mod status;
 mod streak;
 mod submission;
@@ -53,6 +54,10 @@ pub use retry::RetryPolicy;
 pub use schedule::{
     DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,
     ScheduleSummary,
+};
+pub use secret::{
+    MAX_SECRET_BYTES, MAX_SECRETS_OF_OWNER, MAX_SECRETS_OF_TASK, MIN_SECRET_BYTES, SecretSummary,
+    SecretValue, SecretVariable, TaskSecret, is_secret_name,
 };
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};

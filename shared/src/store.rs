@@ -19,6 +19,7 @@ mod pooler;
 mod prune;
 mod quarantine;
 mod schedules;
+mod secrets;
 mod silence;
 mod tasks;
 mod workers;
@@ -41,6 +42,7 @@ pub use pooler::PoolerError;
 pub use prune::PrunedOutput;
 pub use quarantine::QuarantinedWorker;
 pub use schedules::{DueSchedule, FiredRun, ScheduleFilter, SchedulePage};
+pub use secrets::{SecretSet, StoredSecret};
 pub use silence::WorkerBeat;
 pub use tasks::{
     AcceptedTask, Applied, AppliedAll, ChangeError, DeleteError, DeletedTask, LostAttempt, Move, Moved,

@@ -17,6 +17,7 @@ mod record;
 mod rounds;
 mod run_agent;
 mod save;
+mod secrets;
 mod threads;
 mod verify;
 
@@ -42,6 +43,7 @@ use crate::pool::Life;
 use crate::process::AgentEnd;
 use crate::roster::Entry;
 use crate::sandbox;
+use crate::secrets::Secrets;
 use crate::shim::NO_SANDBOX;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
@@ -87,6 +89,30 @@ impl End {
         message: impl Into<String>,
     ) -> Self {
         Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
+    }
+
+    /// Takes the attempt's secrets out of all words: some are those of git, a server or an agent.
+    fn scrubbed(self, secrets: &Secrets) -> Self {
+        match self {
+            Self::Completed(mut result) => {
+                result.completion_error = result.completion_error.map(|words| secrets.scrub(&words));
+                if let Some(error) = &mut result.completion.error {
+                    error.message = secrets.scrub(&error.message);
+                }
+                Self::Completed(result)
+            }
+            Self::Failed(mut failure) => {
+                failure.reason.message = secrets.scrub(&failure.reason.message);
+                Self::Failed(failure)
+            }
+            Self::Unreachable(words) => Self::Unreachable(secrets.scrub(&words)),
+            Self::Limited { code, message, wait } => {
+                Self::Limited { code, message: secrets.scrub(&message), wait }
+            }
+            Self::OverBudget(words) => Self::OverBudget(secrets.scrub(&words)),
+            Self::HandedBack => Self::HandedBack,
+            Self::Over => Self::Over,
+        }
     }
 }
 
@@ -211,7 +237,14 @@ pub(crate) async fn run(life: &Life, task: &ClaimedTask, entry: &Entry) {
 }
 
 async fn carry_out(attempt: &Attempt<'_>) -> End {
-    let prepared = match prepare::run(attempt).await {
+    match secrets::open(attempt).await {
+        Ok(secrets) => carry_out_with(attempt, &secrets).await.scrubbed(&secrets),
+        Err(end) => end,
+    }
+}
+
+async fn carry_out_with(attempt: &Attempt<'_>, secrets: &Secrets) -> End {
+    let prepared = match prepare::run(attempt, secrets).await {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };

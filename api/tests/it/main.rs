@@ -23,6 +23,7 @@ mod outage;
 mod overview;
 mod retry_completion;
 mod schedules;
+mod secrets;
 mod service;
 mod stage;
 mod start;

@@ -27,7 +27,7 @@ pub(crate) struct Stage {
     pub(crate) owner: OwnerId,
     pub(crate) key: String,
     pub(crate) shutdown: CancellationToken,
-    app: Router,
+    pub(crate) app: Router,
 }
 
 /// What was answered.

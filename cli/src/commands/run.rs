@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use makima_shared::domain::{
-    Agent, CompletionAction, LoopMode, MergeStrategy, Task, TaskId, TaskSubmission, is_hidden,
+    Agent, CompletionAction, LoopMode, MergeStrategy, SecretVariable, Task, TaskId, TaskSecret,
+    TaskSubmission, is_hidden,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -185,6 +186,10 @@ struct TaskWords {
     /// A variable for the agent's environment. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     env: Vec<(String, String)>,
+
+    /// A secret for the agent's environment, in a variable of its name or of another one. May be repeated
+    #[arg(long, value_name = "NAME|VARIABLE=NAME", value_parser = task_secret)]
+    secret: Vec<TaskSecret>,
 }
 
 /// A client that drives a model.
@@ -297,6 +302,7 @@ impl TaskWords {
             copy_files: self.copy_file,
             keep_ignored: self.keep_ignored,
             env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
+            secrets: self.secret,
             completion_action: match (self.no_push, self.merge || self.squash, self.pull_request) {
                 (true, _, _) => CompletionAction::None,
                 (_, true, _) => CompletionAction::Merge,
@@ -328,6 +334,16 @@ pub(super) fn read_plan() -> anyhow::Result<String> {
     let mut plan = String::new();
     io::stdin().read_to_string(&mut plan).context("cannot read the plan from standard input")?;
     Ok(plan)
+}
+
+/// Reads the name of a secret, or a variable and the name of the secret in it.
+fn task_secret(text: &str) -> Result<TaskSecret, std::convert::Infallible> {
+    Ok(match text.split_once('=') {
+        None => TaskSecret::Name(text.to_owned()),
+        Some((env, secret)) => {
+            TaskSecret::Variable(SecretVariable { env: env.to_owned(), secret: secret.to_owned() })
+        }
+    })
 }
 
 /// Makes a name of the plan's first line that has words.

@@ -25,6 +25,7 @@ mod repository;
 mod sandbox;
 mod saturated;
 mod schedules;
+mod secrets;
 mod silent_worker;
 mod stack;
 mod start_points;

@@ -36,6 +36,7 @@ mod redis_fixture;
 mod release;
 mod retry_completion;
 mod schedules;
+mod secrets;
 mod slots;
 mod spend;
 mod start;

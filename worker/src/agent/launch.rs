@@ -153,6 +153,7 @@ fn environment(
     env.insert("HOME".to_owned(), path(&workspace.home()));
     env.insert("TMPDIR".to_owned(), path(&workspace.tmp()));
     env.extend(task.env.clone());
+    env.extend(workspace.secrets().env());
     env.insert("MAKIMA_TASK_ID".to_owned(), task.id.to_string());
     env.insert("MAKIMA_EPOCH".to_owned(), task.epoch.to_string());
     env.insert(WORKSPACE_VARIABLE.to_owned(), path(&workspace.tree()));

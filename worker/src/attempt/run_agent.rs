@@ -123,6 +123,7 @@ pub(super) async fn run(rounds: &mut Rounds<'_>) -> Result<Outcome, End> {
     let (attempt, spent_before, deadline, is_resumed) =
         (*attempt, *spent_before, *deadline, session.is_some());
     let (desk, batches_written) = (&rounds.desk, &mut rounds.batches_written);
+    let secrets = rounds.prepared.workspace.secrets();
     let streams = process.stdout().zip(process.stderr());
     let (batch_sink, batches) = mpsc::channel(OUTPUT_BATCHES);
     let limit = rounds.output_left;
@@ -135,7 +136,8 @@ pub(super) async fn run(rounds: &mut Rounds<'_>) -> Result<Outcome, End> {
     let output = async {
         let (stdout, stderr) = streams?;
         let waiting = batch_sink.downgrade();
-        let reading = pump_heard(stdout, stderr, limit, &mut hearing, batch_sink);
+        let reading =
+            pump_heard(secrets.reader(stdout), secrets.reader(stderr), limit, &mut hearing, batch_sink);
         let recording = record::run(attempt, batches, &activity, batches_written);
         tokio::join!(read_output(attempt, reading, waiting, &ended), recording).0
     };

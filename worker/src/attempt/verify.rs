@@ -48,10 +48,10 @@ pub(super) async fn run(rounds: &mut Rounds<'_>, argv: &[String]) -> Result<Veri
     let (mut tail, activity, streams) =
         (Tail::default(), Notify::new(), process.stdout().zip(process.stderr()));
     let limit = rounds.output_left.min(MAX_OUTPUT_BYTES);
-    let written = &mut rounds.batches_written;
+    let (written, secrets) = (&mut rounds.batches_written, rounds.prepared.workspace.secrets());
     let output = async {
         let (stdout, stderr) = streams?;
-        let reading = pump_heard(stdout, stderr, limit, &mut tail, sink);
+        let reading = pump_heard(secrets.reader(stdout), secrets.reader(stderr), limit, &mut tail, sink);
         Some(tokio::join!(reading, record::run(attempt, batches, &activity, written)).0)
     };
     let deadline = rounds.deadline;
