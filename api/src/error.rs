@@ -26,6 +26,8 @@ pub(crate) enum ErrorCode {
     TaskNotFound,
     /// 404: the owner has no such schedule.
     ScheduleNotFound,
+    /// 404: the owner has no such secret.
+    SecretNotFound,
     /// 404: there is no such worker.
     WorkerNotFound,
     /// 404: the task has no such checkpoint, or its patch has expired.
@@ -42,6 +44,12 @@ pub(crate) enum ErrorCode {
     VersionConflict,
     /// 409: pending tasks wait for the task.
     HasDependents,
+    /// 409: the task's kind of agent takes no messages.
+    MessagesNotTaken,
+    /// 409: as many messages as may wait for the task's agent, or as the task may have.
+    TooManyMessages,
+    /// 409: the API was started without a key that seals secrets.
+    SecretsNotConfigured,
     /// 413: the body is larger than 1 MiB; that of a bulk submission than 16 MiB.
     PayloadTooLarge,
     /// 415: the body is not declared as JSON.
@@ -75,13 +83,18 @@ impl ErrorCode {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::TaskNotFound
             | Self::ScheduleNotFound
+            | Self::SecretNotFound
             | Self::WorkerNotFound
             | Self::CheckpointNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InvalidState | Self::IdempotencyMismatch | Self::VersionConflict | Self::HasDependents => {
-                StatusCode::CONFLICT
-            }
+            Self::InvalidState
+            | Self::IdempotencyMismatch
+            | Self::VersionConflict
+            | Self::HasDependents
+            | Self::MessagesNotTaken
+            | Self::TooManyMessages
+            | Self::SecretsNotConfigured => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationFailed
@@ -282,6 +295,9 @@ impl From<SubmitError> for ErrorResponse {
             }
             SubmitError::SourceCheckpointNotFound(id) => {
                 Self::field("checkpointSha", format!("is the tree of no checkpoint of {id}"))
+            }
+            SubmitError::SecretNotFound(name) => {
+                Self::field("secrets", format!("names {name}, which is no secret: set it first"))
             }
             SubmitError::Store(error) => error.into(),
         }

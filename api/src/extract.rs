@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use makima_shared::domain::{ScheduleId, TaskId, WorkerId, is_hidden};
+use makima_shared::domain::{ScheduleId, TaskId, WorkerId, is_hidden, is_secret_name};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -32,6 +32,9 @@ pub(crate) struct TaskPath(pub(crate) TaskId);
 /// The schedule that the path names.
 #[derive(Clone, Copy)]
 pub(crate) struct SchedulePath(pub(crate) ScheduleId);
+
+/// The name of a secret in the path.
+pub(crate) struct SecretPath(pub(crate) String);
 
 /// The worker that the path names.
 #[derive(Clone, Copy)]
@@ -56,6 +59,20 @@ impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
         let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(unreadable_path)?;
         read_id(&id).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SecretPath {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
+        let Path(name) = Path::<String>::from_request_parts(parts, state).await.map_err(unreadable_path)?;
+        if is_secret_name(&name) {
+            Ok(Self(name))
+        } else {
+            let problem = "must be letters, digits and underscores, up to 128, and not begin with a digit";
+            Err(ErrorResponse::field("name", problem))
+        }
     }
 }
 

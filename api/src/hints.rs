@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use makima_shared::domain::{OwnerId, TaskId};
 use makima_shared::queue::{Queue, QueueError, WakeCall};
-use makima_shared::store::{AcceptedTask, DeletedTask, Moved, TaskNews};
+use makima_shared::store::{AcceptedTask, DeletedTask, MessageTaken, Moved, OpenAttempt, TaskNews};
 use makima_shared::telemetry::names;
 use tokio_util::task::TaskTracker;
 
@@ -85,6 +85,14 @@ impl Hints {
             }
             give("announce", queue.events_announce(id, news.sequence)).await;
         });
+    }
+
+    /// Tells a task's worker that there is a message to its agent.
+    pub(crate) fn message_taken(&self, id: TaskId, taken: MessageTaken) {
+        let MessageTaken { number, held_by, epoch } = taken;
+        let Some(worker) = held_by else { return };
+        let (queue, attempt) = (self.queue.clone(), OpenAttempt { task_id: id, epoch });
+        self.track(async move { give("message", queue.worker_message(worker, attempt, number)).await });
     }
 
     /// Tells all whom it concerns that a task is gone: its worker first.

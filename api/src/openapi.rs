@@ -17,6 +17,7 @@ use crate::views::event::EndView;
     tags(
         (name = "tasks", description = "Submit tasks, look at them, follow and stop them."),
         (name = "schedules", description = "Tasks that are submitted again and again, by cron."),
+        (name = "secrets", description = "What agents find in their environment and nobody sees again."),
         (name = "workers", description = "The fleet."),
         (name = "service", description = "How the process itself does.")
     ),

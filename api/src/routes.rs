@@ -5,6 +5,7 @@
 mod checkpoints;
 mod overview;
 mod schedules;
+mod secrets;
 mod service;
 mod tasks;
 mod workers;
@@ -35,6 +36,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::start::start))
         .routes(routes!(tasks::stop::stop))
         .routes(routes!(tasks::retry_completion::retry_completion))
+        .routes(routes!(tasks::message::message))
+        .routes(routes!(tasks::messages::messages))
         .routes(routes!(tasks::events::events))
         .routes(routes!(tasks::output::output))
         .routes(routes!(tasks::conversation::conversation))
@@ -43,6 +46,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(checkpoints::patch))
         .routes(routes!(schedules::create::create, schedules::list::list))
         .routes(routes!(schedules::show::show, schedules::delete::delete))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
         .routes(routes!(overview::overview))

@@ -63,7 +63,7 @@ pub async fn run(
     let address = config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| ApiError::Bind { address, source })?;
     let store = store.with_patience(STORE_PATIENCE);
-    let state = AppState::new(store.clone(), queue, config.policy, shutdown)?;
+    let state = AppState::new(store.clone(), queue, config.policy, shutdown)?.with_vault(config.vault);
     let served = serve(listener, state).await;
     store.close().await;
     served

@@ -6,6 +6,7 @@ use makima_shared::domain::SubmissionPolicy;
 use makima_shared::queue::{LiveEvents, Queue};
 use makima_shared::store::Store;
 use makima_shared::telemetry::{self, TelemetryError};
+use makima_shared::vault::Vault;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,8 @@ pub struct AppState {
     pub(crate) hints: Hints,
     pub(crate) live: LiveEvents,
     pub(crate) policy: SubmissionPolicy,
+    /// Seals secrets; none can be set without.
+    pub(crate) vault: Option<Vault>,
     pub(crate) keys: Arc<KeyCache>,
     pub(crate) fleet: Fleet,
     pub(crate) streams: Shares,
@@ -53,6 +56,7 @@ impl AppState {
             live: LiveEvents::new(queue.clone()),
             queue,
             policy,
+            vault: None,
             keys: Arc::default(),
             fleet: Fleet::default(),
             streams: Shares::new(MAX_STREAMS, MAX_STREAMS_OF_OWNER),
@@ -60,6 +64,12 @@ impl AppState {
             metrics: telemetry::init_metrics()?,
             shutdown,
         })
+    }
+
+    /// Returns the same state, in which secrets can be set if there is a vault.
+    #[must_use]
+    pub fn with_vault(self, vault: Option<Vault>) -> Self {
+        Self { vault, ..self }
     }
 
     /// Starts what runs beside the requests: word of new events, and the upkeep of the metrics. Both end with the token.

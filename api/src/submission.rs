@@ -140,6 +140,7 @@ impl Asked<'_> {
             | SubmitError::SourceCheckpointNotFound(id) => {
                 tasks.iter().position(|task| task.continues_from(*id))
             }
+            SubmitError::SecretNotFound(name) => tasks.iter().position(|task| task.names_secret(name)),
             SubmitError::IdempotencyMismatch | SubmitError::Store(_) => None,
         };
         let response = ErrorResponse::from(error);

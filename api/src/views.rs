@@ -4,6 +4,7 @@ pub(crate) mod bulk;
 pub(crate) mod checkpoint;
 pub(crate) mod conversation;
 pub(crate) mod event;
+pub(crate) mod message;
 pub(crate) mod output;
 pub(crate) mod schedule;
 pub(crate) mod service;

@@ -43,7 +43,7 @@ impl Bench<'_> {
     /// Returns a task with nothing but an agent: no dependencies, no push, no retry.
     fn task(&self, argv: Vec<String>) -> TaskSubmission {
         let repository = self.repository.display().to_string();
-        let agent = Agent::Command { argv };
+        let agent = Agent::command(argv);
         TaskSubmission {
             max_retries: Some(0),
             ..TaskSubmission::new("bench".to_owned(), "Take no time.".to_owned(), repository, agent)

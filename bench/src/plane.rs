@@ -108,7 +108,7 @@ impl Plane<'_> {
     /// Returns a task whose plan is one of [`null_worker`]'s.
     fn task(&self, plan: &str) -> TaskSubmission {
         let (name, url) = ("bench".to_owned(), "https://example.invalid/bench.git".to_owned());
-        TaskSubmission::new(name, plan.to_owned(), url, Agent::Command { argv: vec!["true".to_owned()] })
+        TaskSubmission::new(name, plan.to_owned(), url, Agent::command(vec!["true".to_owned()]))
     }
 
     /// Submits as many such tasks as are asked for, 1,000 in a request.

@@ -7,6 +7,7 @@ mod error;
 mod follow;
 mod request;
 mod schedules;
+mod secrets;
 mod short_id;
 mod sse;
 mod tasks;

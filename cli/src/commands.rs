@@ -16,8 +16,10 @@ mod retry_completion;
 mod rm;
 mod run;
 mod sandbox_check;
+mod say;
 mod scheduler;
 mod schedules;
+mod secret;
 mod services;
 mod show;
 mod start;
@@ -52,7 +54,7 @@ enum Command {
     Demo(demo::DemoArgs),
 
     /// Submit a task
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Submit many tasks from a file, all or none
     Bulk(bulk::BulkArgs),
     /// List tasks, newest first
@@ -63,6 +65,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Wait until tasks have come to their end
     Wait(wait::WaitArgs),
+    /// Say something to a task's agent while it works
+    Say(say::SayArgs),
     /// Stop tasks
     Stop(stop::StopArgs),
     /// Start tasks at once, or again after their end
@@ -81,6 +85,8 @@ enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     /// List schedules, make and delete them: tasks that are submitted again and again, by cron
     Schedules(schedules::SchedulesArgs),
+    /// Set, list and delete secrets: what agents find in their environment and nobody sees again
+    Secret(secret::SecretArgs),
     /// List the workers
     Workers(workers::WorkersArgs),
     /// Watch queue, owners, workers and running tasks
@@ -131,12 +137,13 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => on_one_thread(keys::run(args)),
         Command::SandboxCheck(args) => on_one_thread(sandbox_check::run(args)),
         Command::Config(args) => config::run(&args),
-        Command::Run(args) => on_one_thread(run::run(args)),
+        Command::Run(args) => on_one_thread(run::run(*args)),
         Command::Bulk(args) => on_one_thread(bulk::run(args)),
         Command::Tasks(args) => on_one_thread(tasks::run(args)),
         Command::Show(args) => on_one_thread(show::run(args)),
         Command::Logs(args) => on_one_thread(logs::run(args)),
         Command::Wait(args) => on_one_thread(wait::run(args)),
+        Command::Say(args) => on_one_thread(say::run(args)),
         Command::Stop(args) => on_one_thread(stop::run(args)),
         Command::Start(args) => on_one_thread(start::run(args)),
         Command::RetryCompletion(args) => on_one_thread(retry_completion::run(args)),
@@ -147,6 +154,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => on_one_thread(diff::run(args)),
         Command::Checkpoint(args) => checkpoint::run(&args),
         Command::Schedules(args) => on_one_thread(schedules::run(args)),
+        Command::Secret(args) => on_one_thread(secret::run(args)),
         Command::Workers(args) => on_one_thread(workers::run(args)),
         Command::Top(args) => on_one_thread(top::run(args)),
     }

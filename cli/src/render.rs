@@ -25,7 +25,7 @@ use makima_shared::domain::TaskStatus;
 pub(crate) use detail::task_detail;
 pub(crate) use diff::DiffPainter;
 pub(crate) use event::{EventLine, Form, event_line, output_line};
-pub(crate) use lists::{checkpoint_table, task_table, worker_table};
+pub(crate) use lists::{checkpoint_table, secret_table, task_table, worker_table};
 pub(crate) use owners::owner_table;
 pub(crate) use schedules::{next_due, schedule_detail, schedule_table};
 pub(crate) use text::{json, json_line, one_line, plain};

@@ -47,6 +47,7 @@ pub(crate) use self::error::ServicesError;
 pub(crate) use self::external::External;
 pub(crate) use self::owned::make_private_dir;
 pub(crate) use self::run::{RunOptions, run_with_services};
+pub(crate) use self::secrets::keep_private;
 pub(crate) use self::supervisor::Health;
 pub(crate) use self::template::make_template;
 

@@ -15,6 +15,7 @@ mod ending;
 mod log_lines;
 mod ready;
 mod role_process;
+mod secrets_key;
 mod setup;
 mod supervisor;
 mod targets;
@@ -82,11 +83,15 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<ExitCode> {
     };
     let Foundation { services, store, client_file, listen } = laid?;
     let targets = Targets::new(&options.data_dir, &source, &config, listen).map(Arc::new);
-    let role = |name: &str| RoleProcess::new(name, &options, &source, &services, listen, targets.as_ref());
+    let key = secrets_key::of(&options.data_dir, &source)?;
+    let role = |name: &str| {
+        let role = RoleProcess::new(name, &options, &source, &services, listen, targets.as_ref());
+        role.with_secrets_key(key.as_deref().filter(|_key| name == "api"))
+    };
     let others = ["api", "scheduler"].map(role).map(|role| Supervisor::spawn(role, lines.clone()));
     let workers = (1..=options.workers).map(|number| {
         let role = RoleProcess::worker(number, &options, &source, &services, &config, targets.as_ref());
-        Supervisor::spawn(role, lines.clone())
+        Supervisor::spawn(role.with_secrets_key(key.as_deref()), lines.clone())
     });
     let (others, workers) = (others.into(), workers.collect());
     let stack = Stack { services, others, workers };

@@ -18,9 +18,13 @@ pub use settings::{SETTINGS, Setting};
 pub use source::{ConfigError, ConfigSource, Problem};
 
 use crate::domain::{RetryPolicy, SubmissionPolicy};
+use crate::vault::Vault;
 
 /// Variables of a worker's environment that hold the token for pull requests, the first one first. No agent gets them.
 pub const GITHUB_TOKEN_VARIABLES: [&str; 2] = ["MAKIMA_GITHUB_TOKEN", "GITHUB_TOKEN"];
+
+/// Variables that hold the keys of secrets. No agent gets them.
+pub const SECRETS_KEY_VARIABLES: [&str; 2] = ["MAKIMA_SECRETS_KEY", "MAKIMA_SECRETS_KEY_PREVIOUS"];
 
 /// Everything that a role may be told.
 #[derive(Clone, Debug)]
@@ -85,6 +89,8 @@ pub struct ApiConfig {
     pub listen: SocketAddr,
     /// What submissions may ask for.
     pub policy: SubmissionPolicy,
+    /// Seals secrets; none can be set without.
+    pub vault: Option<Vault>,
 }
 
 /// For the scheduler.
@@ -160,6 +166,8 @@ pub struct WorkerConfig {
     pub commit_author: CommitAuthor,
     /// Where pull requests are opened.
     pub github_api_url: String,
+    /// Opens secrets; tasks that name any fail without.
+    pub vault: Option<Vault>,
 }
 
 /// Who results and merges are committed as.
@@ -214,6 +222,7 @@ impl Config {
             max_delay: read.millis("retry.max_delay_ms"),
         };
         let allow_local_repositories = read.boolean("repositories.allow_local");
+        let vault = read.vault();
         let config = Self {
             database: DatabaseConfig {
                 url: read.text("database.url"),
@@ -223,6 +232,7 @@ impl Config {
             api: ApiConfig {
                 listen: read.address("api.listen"),
                 policy: SubmissionPolicy { allow_local_repositories },
+                vault: vault.clone(),
             },
             scheduler: SchedulerConfig {
                 lease: read.millis("scheduler.lease_ms"),
@@ -261,6 +271,7 @@ impl Config {
                     email: read.text("commit.author_email"),
                 },
                 github_api_url: read.text("github.api_url"),
+                vault,
             },
             metrics: MetricsConfig { listen: read.optional_address("metrics.listen") },
             log: LogConfig { format: read.log_format("log.format"), filter: read.text("log.filter") },
@@ -279,6 +290,11 @@ impl Config {
             !config.worker.agent_env.iter().any(|name| GITHUB_TOKEN_VARIABLES.contains(&name.as_str())),
             "worker.agent_env",
             "no variable that holds the token for pull requests",
+        );
+        read.require(
+            !config.worker.agent_env.iter().any(|name| SECRETS_KEY_VARIABLES.contains(&name.as_str())),
+            "worker.agent_env",
+            "no variable that holds a key of secrets",
         );
         let github = &config.worker.github_api_url;
         read.require(

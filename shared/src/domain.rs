@@ -16,10 +16,13 @@ mod hidden;
 mod ids;
 mod labels;
 mod limits;
+mod loop_mode;
+mod message;
 mod overview;
 mod owner;
 mod retry;
 mod schedule;
+mod secret;
 mod status;
 mod streak;
 mod submission;
@@ -40,15 +43,21 @@ pub use dependency::Dependency;
 pub use event::{EventKind, HistoryError, OutputStream, StatusChange, TaskEvent, fold_statuses};
 pub use git_names::{BranchName, RepositoryUrl, RepositoryUrlError};
 pub use hidden::is_hidden;
-pub use ids::{ApiKeyId, ContractId, Epoch, OwnerId, ScheduleId, TaskId, WorkerId};
+pub use ids::{ApiKeyId, ContractId, Epoch, MessageId, OwnerId, ScheduleId, TaskId, WorkerId};
 pub use labels::{MAX_LABELS, is_label, sorted_labels};
 pub use limits::{RunningLimits, SlotCandidate, SlotsHeld};
+pub use loop_mode::LoopMode;
+pub use message::{MessageText, TaskMessage};
 pub use overview::{FleetSize, Overview, OwnerLoad, QueueLoad, RecentEnds, RunningTask};
 pub use owner::{OwnerChanges, OwnerSettings};
 pub use retry::RetryPolicy;
 pub use schedule::{
     DuePlan, MissedRuns, NewSchedule, Recurrence, RunOutcome, Schedule, ScheduleRun, ScheduleSubmission,
     ScheduleSummary,
+};
+pub use secret::{
+    MAX_SECRET_BYTES, MAX_SECRETS_OF_OWNER, MAX_SECRETS_OF_TASK, MIN_SECRET_BYTES, SecretSummary,
+    SecretValue, SecretVariable, TaskSecret, is_secret_name,
 };
 pub use status::TaskStatus;
 pub use submission::{FieldError, NewTask, SubmissionPolicy, TaskSubmission};

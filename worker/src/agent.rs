@@ -8,25 +8,29 @@ mod clients;
 mod codex;
 mod command;
 pub(crate) mod conversation;
+mod gate;
 mod heard;
 mod launch;
 mod limit;
+mod line;
 #[cfg(test)]
 mod recorded;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
 
-use makima_shared::domain::{Agent, AgentEvent, ClaimedTask, TokenUsage};
+use makima_shared::domain::{Agent, AgentEvent, ClaimedTask, MessageId, TokenUsage};
 use serde_json::Value;
 
 pub(crate) use clients::Clients;
 pub(crate) use conversation::Resumable;
-pub(crate) use heard::{Heard, Hearing};
-pub(crate) use launch::{Launching, prepare};
+pub(crate) use gate::Gate;
+pub(crate) use heard::{Heard, Hearing, TakenUp, Turn};
+pub(crate) use launch::{Launching, prepare, prepare_verify};
 pub(crate) use limit::{Limit, LimitKind};
+pub(crate) use line::Line;
 pub(crate) use verdict::{Verdict, judge};
 
 use crate::process::Signal;
@@ -44,6 +48,12 @@ pub(crate) struct Ask<'a> {
     pub(crate) home: &'a Path,
     /// The conversation to go on with.
     pub(crate) session: Option<&'a str>,
+    /// What it is told in a further round of the same attempt; none in the first one.
+    pub(crate) prompt: Option<&'a str>,
+    /// The number of the round, where the agent is run again until the task is finished.
+    pub(crate) round: Option<u32>,
+    /// Messages to it, as [`Adapter::say`] puts them, for a client that does not listen while it runs.
+    pub(crate) messages: &'a str,
     /// A sandbox is in force, so that the client's own questions can be left out.
     pub(crate) sandboxed: bool,
     /// The agent runs as root.
@@ -52,13 +62,37 @@ pub(crate) struct Ask<'a> {
     pub(crate) budget_usd: Option<f64>,
 }
 
+impl Ask<'_> {
+    /// Returns what an agent is told that begins anew.
+    fn beginning(&self) -> String {
+        let prompt = self.prompt.filter(|prompt| !prompt.is_empty());
+        let prompt = prompt.map(|prompt| format!("\n\n{prompt}")).unwrap_or_default();
+        format!("{}{prompt}{}", self.plan(), self.messages)
+    }
+
+    /// Returns the plan, with how to say that it is carried out where that is asked for.
+    fn plan(&self) -> String {
+        let asks = self.task.agent.loop_mode().is_some_and(|mode| mode.verify.is_empty());
+        format!("{}{}", self.task.plan, if asks { gate::WORDS } else { "" })
+    }
+
+    /// Returns what an agent is told that goes on with its conversation; nothing if it gets messages alone.
+    fn continuation(&self) -> String {
+        let words = match self.prompt {
+            Some(prompt) => prompt.to_owned(),
+            None => format!("{GO_ON}{}", self.plan()),
+        };
+        format!("{words}{}", self.messages).trim_start().to_owned()
+    }
+}
+
 /// How an agent is started.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) argv: Vec<OsString>,
     /// What the client needs in its environment, whatever the task says.
     pub(crate) env: BTreeMap<String, String>,
-    /// All that it reads on its standard input.
+    /// What it reads on its standard input: all of it, or what comes first if it listens.
     pub(crate) stdin: String,
 }
 
@@ -98,9 +132,19 @@ pub(crate) trait Adapter: Send + Sync {
     /// not know.
     fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>>;
 
-    /// Puts a message into a form that the running agent takes on its standard input; none if it cannot take any.
-    #[allow(dead_code, reason = "nobody can talk to a running agent yet")]
-    fn say(&self, text: &str) -> Option<String>;
+    /// Puts a message into the form that the agent takes, on its standard input if it listens while it runs, else as a part of
+    /// what it is told when it starts; none if it takes none.
+    fn say(&self, id: MessageId, text: &str) -> Option<String>;
+
+    /// It takes messages on its standard input while it runs, and ends once that has ended.
+    fn listens(&self) -> bool {
+        false
+    }
+
+    /// Names the messages that a conversation has, and whatever else looks like one.
+    fn messages_in(&self, _conversation: &[u8]) -> HashSet<MessageId> {
+        HashSet::new()
+    }
 
     /// Returns the signal that asks it to end.
     fn stop_signal(&self) -> Signal;
@@ -127,6 +171,19 @@ pub(crate) fn adapter(agent: &Agent) -> &'static dyn Adapter {
         Agent::Claude { .. } => &claude::Claude,
         Agent::Codex { .. } => &codex::Codex,
     }
+}
+
+/// Reads the names that stand right behind a mark.
+fn ids_behind(mark: &[u8], content: &[u8]) -> HashSet<MessageId> {
+    const ID_BYTES: usize = 36;
+    let mut found = HashSet::new();
+    let mut rest = content;
+    while let Some(at) = rest.windows(mark.len()).position(|window| window == mark) {
+        rest = &rest[at + mark.len()..];
+        let id = rest.get(..ID_BYTES).and_then(|id| str::from_utf8(id).ok());
+        found.extend(id.and_then(|id| id.parse::<MessageId>().ok()));
+    }
+    found
 }
 
 /// What a client is told that goes on after its process ended midway.

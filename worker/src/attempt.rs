@@ -9,12 +9,17 @@
 //! Each step may end the attempt; [`End`] says how, and one place tells the store. An attempt that is over by somebody
 //! else's word, or whose worker lost its lease, writes nothing more: the store would refuse it.
 
+mod completion_gate;
 mod finish;
+mod mailbox;
 mod prepare;
 mod record;
+mod rounds;
 mod run_agent;
 mod save;
+mod secrets;
 mod threads;
+mod verify;
 
 pub(crate) use prepare::chain;
 pub(crate) use threads::Threads;
@@ -25,6 +30,7 @@ use std::time::{Duration, Instant};
 use makima_shared::domain::{AttemptOutcome, ClaimedTask, Failure, TaskResult, TaskStatus, Transition};
 use makima_shared::store::{Applied, Fenced, Moved, OpenAttempt, StoreError, answered};
 use makima_shared::telemetry;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
@@ -35,7 +41,9 @@ use crate::Context;
 use crate::agent::{self, Verdict};
 use crate::pool::Life;
 use crate::process::AgentEnd;
+use crate::roster::Entry;
 use crate::sandbox;
+use crate::secrets::Secrets;
 use crate::shim::NO_SANDBOX;
 
 /// How long the store is left alone after it failed, doubled up to the longest.
@@ -82,6 +90,30 @@ impl End {
     ) -> Self {
         Self::Failed(Failure::of_worker(attempt.life.id, outcome, code, message))
     }
+
+    /// Takes the attempt's secrets out of all words: some are those of git, a server or an agent.
+    fn scrubbed(self, secrets: &Secrets) -> Self {
+        match self {
+            Self::Completed(mut result) => {
+                result.completion_error = result.completion_error.map(|words| secrets.scrub(&words));
+                if let Some(error) = &mut result.completion.error {
+                    error.message = secrets.scrub(&error.message);
+                }
+                Self::Completed(result)
+            }
+            Self::Failed(mut failure) => {
+                failure.reason.message = secrets.scrub(&failure.reason.message);
+                Self::Failed(failure)
+            }
+            Self::Unreachable(words) => Self::Unreachable(secrets.scrub(&words)),
+            Self::Limited { code, message, wait } => {
+                Self::Limited { code, message: secrets.scrub(&message), wait }
+            }
+            Self::OverBudget(words) => Self::OverBudget(secrets.scrub(&words)),
+            Self::HandedBack => Self::HandedBack,
+            Self::Over => Self::Over,
+        }
+    }
 }
 
 /// A task that was claimed, and what the steps of its attempt share.
@@ -90,6 +122,8 @@ pub struct Attempt<'a> {
     pub(crate) life: &'a Life,
     pub(crate) task: &'a ClaimedTask,
     over: &'a CancellationToken,
+    /// The number of the newest message to its agent that the worker has heard of.
+    newest_message: &'a watch::Receiver<i32>,
     /// When it was claimed.
     begun: Instant,
 }
@@ -190,9 +224,10 @@ impl Runner for AgentRunner {
 }
 
 /// Carries an attempt out, to whatever end, and tells the store.
-pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToken) {
+pub(crate) async fn run(life: &Life, task: &ClaimedTask, entry: &Entry) {
     let span = info_span!("attempt", task.id = %task.id, attempt.epoch = %task.epoch);
-    let attempt = Attempt { life, task, over, begun: Instant::now() };
+    let Entry { over, newest_message, .. } = entry;
+    let attempt = Attempt { life, task, over, newest_message, begun: Instant::now() };
     async {
         let end = life.context.runner.run(&attempt).await;
         conclude(&attempt, end).await;
@@ -202,7 +237,14 @@ pub(crate) async fn run(life: &Life, task: &ClaimedTask, over: &CancellationToke
 }
 
 async fn carry_out(attempt: &Attempt<'_>) -> End {
-    let prepared = match prepare::run(attempt).await {
+    match secrets::open(attempt).await {
+        Ok(secrets) => carry_out_with(attempt, &secrets).await.scrubbed(&secrets),
+        Err(end) => end,
+    }
+}
+
+async fn carry_out_with(attempt: &Attempt<'_>, secrets: &Secrets) -> End {
+    let prepared = match prepare::run(attempt, secrets).await {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };
@@ -218,7 +260,7 @@ async fn carry_out(attempt: &Attempt<'_>) -> End {
 }
 
 async fn run_and_finish(attempt: &Attempt<'_>, prepared: &Prepared) -> End {
-    match run_agent::run(attempt, prepared).await {
+    match rounds::run(attempt, prepared).await {
         Ok(outcome) => match judge(attempt, &outcome) {
             Ok(()) => finish::run(attempt, prepared, outcome.is_saved).await,
             Err(end) => end,

@@ -7,6 +7,7 @@
 mod commits;
 mod conversation;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use makima_shared::domain::{CheckpointTrigger, EventKind, NewCheckpoint};
@@ -29,6 +30,9 @@ use conversation::ConversationKept;
 /// may hang; the thread is then given up, and the workspace with it.
 const READ_LIMIT: Duration = Duration::from_secs(300);
 
+/// How many files with secrets in them an owner is told of.
+const MAX_SECRET_WARNINGS: usize = 50;
+
 /// Takes the checkpoints of one attempt.
 pub(crate) struct Checkpointer<'a> {
     attempt: &'a Attempt<'a>,
@@ -40,6 +44,8 @@ pub(crate) struct Checkpointer<'a> {
     warned: bool,
     /// The owner knows that commits are not saved.
     warned_of_commits: bool,
+    /// The files with secrets that the owner knows of.
+    warned_of_secrets: BTreeSet<String>,
 }
 
 /// Where the work stands after a checkpoint.
@@ -96,7 +102,13 @@ impl<'a> Checkpointer<'a> {
             conversation: ConversationKept::behind(resumed_from),
             warned: false,
             warned_of_commits: false,
+            warned_of_secrets: BTreeSet::new(),
         }
+    }
+
+    /// Returns the tree of the newest stored checkpoint; none if the work stands at the base.
+    pub(crate) fn tree(&self) -> Option<&str> {
+        self.stored_tree.as_deref()
     }
 
     /// Takes a checkpoint if anything has changed since the last one, or if there is something to say about it.
@@ -146,6 +158,10 @@ impl<'a> Checkpointer<'a> {
             ..PatchLimits::default()
         };
         let Some(made) = self.make(limits, message.is_some()).await? else { return Ok(Taken::Over) };
+        let (made, with_secrets) = made;
+        if let Told::Over = self.warn_of_secrets(with_secrets).await {
+            return Ok(Taken::Over);
+        }
         let (patch, commits) = match made {
             Made::Unchanged => return Ok(Taken::Saved(None)),
             Made::CommitsLeftOut(commits) => return Ok(self.keep_commits(commits, None).await),
@@ -171,7 +187,11 @@ impl<'a> Checkpointer<'a> {
 
     /// Makes the patch away from the threads that serve other attempts; none if the attempt ends meanwhile. Its git
     /// commands are then killed, and gone before this returns.
-    async fn make(&self, limits: PatchLimits, always: bool) -> Result<Option<Made>, CheckpointError> {
+    async fn make(
+        &self,
+        limits: PatchLimits,
+        always: bool,
+    ) -> Result<Option<(Made, Vec<String>)>, CheckpointError> {
         let threads = Threads::default();
         let workspace = self.workspace.cancelled_by(threads.cancel());
         let (stored, commits) = (self.stored_tree.clone(), self.commits.clone());
@@ -199,7 +219,7 @@ impl<'a> Checkpointer<'a> {
     ) -> NewCheckpoint {
         NewCheckpoint {
             trigger,
-            message,
+            message: message.map(|words| self.workspace.secrets().scrub(&words)),
             base_commit: self.workspace.base_commit(),
             tree_id: patch.tree_id,
             files_changed: i32::try_from(patch.files_changed).unwrap_or(i32::MAX),
@@ -250,7 +270,23 @@ impl<'a> Checkpointer<'a> {
         }
     }
 
+    /// Names the files to the owner that are left out because of secrets in them, each once.
+    async fn warn_of_secrets(&mut self, files: Vec<String>) -> Told {
+        let new: Vec<_> = files.into_iter().filter(|file| !self.warned_of_secrets.contains(file)).collect();
+        if new.is_empty() || self.warned_of_secrets.len() >= MAX_SECRET_WARNINGS {
+            return Told::Told;
+        }
+        let message = format!(
+            "files that hold a secret are left out of checkpoints and of the result, as they were before they held it if \
+             they were saved then: {}",
+            new.join(", ")
+        );
+        self.warned_of_secrets.extend(new);
+        self.notify("SECRET_LEFT_OUT", message).await
+    }
+
     async fn notify(&self, code: &'static str, message: String) -> Told {
+        let message = self.workspace.secrets().scrub(&message);
         let notices = [json!({ "code": code, "message": message })];
         let store = &self.attempt.context().store;
         let (task, epoch) = (self.attempt.task.id, self.attempt.task.epoch);
@@ -277,33 +313,36 @@ enum Made {
 }
 
 /// Reads the tree and the refs, and makes the patch and the bundle, unless both are as they are stored, or the base's with
-/// nothing stored; `always` makes them all the same. Blocks.
+/// nothing stored; `always` makes them all the same. Names the files that hold secrets, too. Blocks.
 fn make(
     workspace: &Workspace,
     stored_tree: Option<&str>,
     commits: CommitsKept,
     limits: PatchLimits,
     always: bool,
-) -> Result<Made, CheckpointError> {
+) -> Result<(Made, Vec<String>), CheckpointError> {
     // Before the tree: what is committed in between then looks uncommitted, and not undone.
     let refs = agent_refs(workspace);
     let snapshot = snapshot(workspace)?;
     if snapshot.skipped.count > 0 {
-        debug!(skipped = snapshot.skipped.count, first = ?snapshot.skipped.first, "left out of the checkpoint");
+        let first = workspace.secrets().scrub(&snapshot.skipped.first.join(", "));
+        debug!(skipped = snapshot.skipped.count, first, "left out of the checkpoint");
     }
+    let with_secrets = snapshot.skipped.with_secrets;
     let is_known = match stored_tree {
         Some(tree) => tree == snapshot.tree_id,
         None => !snapshot.changed,
     };
     if is_known && !always && !commits.are_new(workspace, refs.as_ref()) {
-        return Ok(Made::Unchanged);
+        return Ok((Made::Unchanged, with_secrets));
     }
     let patch = make_patch(workspace, &snapshot.tree_id, limits)?;
     let before = commits.clone();
     let taken = commits.take(workspace, refs, limits.gzip_bytes, patch.gzip.len() as u64);
-    Ok(if is_known && taken.left_out.is_some() {
+    let made = if is_known && taken.left_out.is_some() {
         Made::CommitsLeftOut(taken.without_checkpoint(before))
     } else {
         Made::Patch(patch, taken)
-    })
+    };
+    Ok((made, with_secrets))
 }

@@ -33,6 +33,7 @@ mod ready;
 pub mod repository;
 mod roster;
 pub mod sandbox;
+pub mod secrets;
 pub mod shim;
 mod work_dir;
 pub mod workspace;

@@ -172,7 +172,8 @@ async fn end(life: &Life) {
     info!(worker.id = %life.id, "ended");
 }
 
-/// Hears bells and stop messages. While Redis is away the claims go on by period and stops are found by the audit.
+/// Hears bells, stops and word of messages to agents. While Redis is away the claims go on by period, and the audit finds the
+/// others.
 async fn read_inbox(life: &Life, over: &CancellationToken) {
     let mut inbox = life.context.queue.inbox(life.id);
     loop {
@@ -183,6 +184,7 @@ async fn read_inbox(life: &Life, over: &CancellationToken) {
         match message {
             Ok(Some(InboxMessage::Claim) | None) => life.bell.notify_one(),
             Ok(Some(InboxMessage::Stop(attempt))) => life.roster.end(attempt),
+            Ok(Some(InboxMessage::Message { attempt, number })) => life.roster.message(attempt, number),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "cannot read the inbox");
                 tokio::select! {

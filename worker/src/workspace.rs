@@ -57,6 +57,7 @@ use git2::{Oid, Repository};
 
 use crate::git::{Cancel, Git, GitError};
 use crate::repository::{CopyInUse, objects_dir, shallow};
+use crate::secrets::Secrets;
 use agent_refs::Note;
 
 pub use agent_commits::Unusable;
@@ -113,6 +114,8 @@ pub struct Workspace {
     base_commit: Oid,
     /// Globs of ignored files that snapshots keep.
     keep_ignored: Arc<[String]>,
+    /// What no snapshot and no commit may hold.
+    secrets: Secrets,
     agent_index_seen: Arc<AgentIndexSeen>,
     last_look: Arc<LastLook>,
     cancel: Cancel,
@@ -145,6 +148,7 @@ impl Workspace {
             root,
             base_commit,
             keep_ignored: Arc::default(),
+            secrets: Secrets::default(),
             agent_index_seen: Arc::default(),
             last_look: Arc::default(),
             cancel: cancel.clone(),
@@ -211,6 +215,7 @@ impl Workspace {
             root,
             base_commit,
             keep_ignored: Arc::default(),
+            secrets: Secrets::default(),
             agent_index_seen: Arc::default(),
             last_look: Arc::default(),
             cancel: cancel.clone(),
@@ -257,6 +262,18 @@ impl Workspace {
     pub fn keeping(self, globs: &[String]) -> Self {
         let (agent_index_seen, last_look) = (Arc::default(), Arc::default());
         Self { keep_ignored: globs.into(), agent_index_seen, last_look, ..self }
+    }
+
+    /// Returns the same workspace, whose snapshots and commits hold none of these secrets.
+    #[must_use]
+    pub fn guarding(self, secrets: Secrets) -> Self {
+        let (agent_index_seen, last_look) = (Arc::default(), Arc::default());
+        Self { secrets, agent_index_seen, last_look, ..self }
+    }
+
+    /// Returns the secrets that it keeps in.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Removes the workspace with all that is in it. The agent must have ended.

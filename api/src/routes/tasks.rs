@@ -1,4 +1,4 @@
-//! Tasks: submitted, listed, shown, changed, started, stopped, delivered again, deleted and followed.
+//! Tasks: submitted, listed, shown, changed, started, stopped, delivered again, deleted, followed and talked to.
 
 pub(super) mod bulk;
 pub(super) mod change;
@@ -6,6 +6,8 @@ pub(super) mod conversation;
 pub(super) mod delete;
 pub(super) mod events;
 pub(super) mod list;
+pub(super) mod message;
+pub(super) mod messages;
 pub(super) mod output;
 pub(super) mod retry_completion;
 pub(super) mod show;

@@ -38,7 +38,10 @@ async fn the_scheme_is_read_in_any_letter_case(pool: PgPool) {
 async fn every_route_of_the_document_asks_for_a_key(pool: PgPool) {
     let stage = Stage::new(pool).await;
     for (method, path) in crate::document::operations("/api/v1/") {
-        let path = path.replace("{id}", &stage.owner.to_string()).replace("{number}", "1");
+        let path = path
+            .replace("{id}", &stage.owner.to_string())
+            .replace("{number}", "1")
+            .replace("{name}", "TOKEN");
         let request = Request::builder().method(method.as_str()).uri(&path);
         let answer = stage.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.error(), (401, "UNAUTHORIZED".to_owned()), "{method} {path}");
@@ -49,7 +52,10 @@ async fn every_route_of_the_document_asks_for_a_key(pool: PgPool) {
 async fn every_route_refuses_parameters_that_it_does_not_know(pool: PgPool) {
     let stage = Stage::new(pool).await;
     for (method, path) in crate::document::operations("/api/v1/") {
-        let path = path.replace("{id}", &stage.owner.to_string()).replace("{number}", "1");
+        let path = path
+            .replace("{id}", &stage.owner.to_string())
+            .replace("{number}", "1")
+            .replace("{name}", "TOKEN");
         let answer = stage
             .send(stage.request(&method, &format!("{path}?colour=red")).body(Body::empty()).unwrap())
             .await;

@@ -45,7 +45,8 @@ async fn an_address_that_is_taken_is_named(pool: PgPool) {
     let stage = Stage::new(pool).await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = taken.local_addr().unwrap();
-    let config = ApiConfig { listen, policy: SubmissionPolicy { allow_local_repositories: false } };
+    let config =
+        ApiConfig { listen, policy: SubmissionPolicy { allow_local_repositories: false }, vault: None };
     let result =
         makima_api::run(config, stage.store.clone(), stage.queue.clone(), stage.shutdown.clone()).await;
     assert_eq!(result.unwrap_err().to_string(), format!("cannot listen on {listen}"));

@@ -27,7 +27,7 @@ pub(crate) struct Stage {
     pub(crate) owner: OwnerId,
     pub(crate) key: String,
     pub(crate) shutdown: CancellationToken,
-    app: Router,
+    pub(crate) app: Router,
 }
 
 /// What was answered.
@@ -135,6 +135,10 @@ impl Stage {
     }
 
     pub(crate) async fn worker(&self, name: &str) -> WorkerId {
+        self.worker_that_offers(name, &[]).await
+    }
+
+    pub(crate) async fn worker_that_offers(&self, name: &str, labels: &[&str]) -> WorkerId {
         let id = WorkerId::new();
         let worker = NewWorker {
             id,
@@ -142,7 +146,7 @@ impl Stage {
             host: "host".to_owned(),
             pid: 1,
             slots: 4,
-            labels: Vec::new(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         };
         self.store.worker_register(&worker, Duration::from_secs(600)).await.unwrap();
         id

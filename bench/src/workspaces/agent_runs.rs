@@ -45,7 +45,7 @@ pub(super) async fn measure(
 }
 
 async fn run(api: &Api, repository: &Path, interval_secs: i32) -> anyhow::Result<Duration> {
-    let agent = Agent::Command { argv: ["sh", "-c", SCRIPT].map(str::to_owned).into() };
+    let agent = Agent::command(["sh", "-c", SCRIPT].map(str::to_owned).into());
     let url = repository.display().to_string();
     let task = TaskSubmission {
         checkpoint_interval_secs: Some(interval_secs),

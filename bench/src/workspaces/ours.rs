@@ -106,7 +106,7 @@ impl Sink {
         let store = servers.store()?;
         let owner = store.owner_ensure("default").await?;
         let (name, url) = ("bench".to_owned(), "https://example.invalid/bench.git".to_owned());
-        let agent = Agent::Command { argv: vec!["true".to_owned()] };
+        let agent = Agent::command(vec!["true".to_owned()]);
         let labels = vec!["bench".to_owned()];
         let submission = TaskSubmission {
             labels: labels.clone(),

@@ -175,6 +175,12 @@ impl Client {
         self.json(self.request(Method::POST, &["mesh", "tasks", &task.to_string(), "stop"], &[])).await
     }
 
+    /// Says something to a task's agent. It is not sent again after a passing failure: the agent would hear it twice.
+    pub(crate) async fn say(&self, task: TaskId, text: &str) -> Result<Value, ClientError> {
+        let request = self.request(Method::POST, &["mesh", "tasks", &task.to_string(), "message"], &[]);
+        self.json(request.json(&json!({ "text": text }))).await
+    }
+
     /// Starts a task at once, or again.
     pub(crate) async fn start(&self, task: TaskId) -> Result<Value, ClientError> {
         self.json(self.request(Method::POST, &["mesh", "tasks", &task.to_string(), "start"], &[])).await

@@ -134,7 +134,7 @@ impl EditArgs {
             name: self.name,
             plan,
             description: self.description.map(|text| text.0),
-            agent: self.agent_cmd.map(|line| Agent::Command { argv: shell_line(line) }),
+            agent: self.agent_cmd.map(|line| Agent::command(shell_line(line))),
             base_branch: self.branch.map(|name| name.0),
             target_branch: self.target.map(|name| name.0),
             completion_action: self.push.map(action),

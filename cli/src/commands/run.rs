@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use makima_shared::domain::{
-    Agent, CompletionAction, MergeStrategy, Task, TaskId, TaskSubmission, is_hidden,
+    Agent, CompletionAction, LoopMode, MergeStrategy, SecretVariable, Task, TaskId, TaskSecret,
+    TaskSubmission, is_hidden,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -93,6 +94,15 @@ struct TaskWords {
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "agent")]
     agent_arg: Vec<String>,
 
+    /// Run the agent again and again, up to so many rounds (default: 20), until it says that the task is finished, in a line
+    /// `COMPLETION_GATE: {"ready": true, "reason": ".."}`
+    #[arg(long = "loop", value_name = "ROUNDS", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
+    rounds: Option<u32>,
+
+    /// With --loop: the task is finished once this line for sh exits with 0 after a round, whatever the agent says
+    #[arg(long, value_name = "SHELL_LINE", requires = "rounds")]
+    verify: Option<String>,
+
     /// The agent, as a program and its arguments: repeat it for each of them
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     agent_argv: Vec<String>,
@@ -176,6 +186,10 @@ struct TaskWords {
     /// A variable for the agent's environment. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     env: Vec<(String, String)>,
+
+    /// A secret for the agent's environment, in a variable of its name or of another one. May be repeated
+    #[arg(long, value_name = "NAME|VARIABLE=NAME", value_parser = task_secret)]
+    secret: Vec<TaskSecret>,
 }
 
 /// A client that drives a model.
@@ -188,10 +202,10 @@ pub(super) enum ClientName {
 }
 
 impl ClientName {
-    fn agent(self, model: Option<String>, args: Vec<String>) -> Agent {
+    fn agent(self, model: Option<String>, args: Vec<String>, looping: Option<LoopMode>) -> Agent {
         match self {
-            Self::Claude => Agent::Claude { model, args },
-            Self::Codex => Agent::Codex { model, args },
+            Self::Claude => Agent::Claude { model, args, looping },
+            Self::Codex => Agent::Codex { model, args, looping },
         }
     }
 }
@@ -264,10 +278,12 @@ impl TaskWords {
         // Without a file, clap has seen to it that both are there.
         let (plan, repo) = (self.plan.unwrap_or_default(), self.repo.unwrap_or_default());
         let plan = if plan == "-" { read_plan()? } else { plan };
+        let verify = self.verify.map(shell_line).unwrap_or_default();
+        let looping = self.rounds.map(|max_rounds| LoopMode { max_rounds, verify });
         let agent = match (self.agent, self.agent_cmd) {
-            (Some(client), _) => client.agent(self.model, self.agent_arg),
-            (None, Some(line)) => Agent::Command { argv: shell_line(line) },
-            (None, None) => Agent::Command { argv: self.agent_argv },
+            (Some(client), _) => client.agent(self.model, self.agent_arg, looping),
+            (None, Some(line)) => Agent::Command { argv: shell_line(line), looping },
+            (None, None) => Agent::Command { argv: self.agent_argv, looping },
         };
         let name = self.name.unwrap_or_else(|| first_line(&plan));
         Ok(TaskSubmission {
@@ -286,6 +302,7 @@ impl TaskWords {
             copy_files: self.copy_file,
             keep_ignored: self.keep_ignored,
             env: self.env.into_iter().collect::<BTreeMap<_, _>>(),
+            secrets: self.secret,
             completion_action: match (self.no_push, self.merge || self.squash, self.pull_request) {
                 (true, _, _) => CompletionAction::None,
                 (_, true, _) => CompletionAction::Merge,
@@ -317,6 +334,16 @@ pub(super) fn read_plan() -> anyhow::Result<String> {
     let mut plan = String::new();
     io::stdin().read_to_string(&mut plan).context("cannot read the plan from standard input")?;
     Ok(plan)
+}
+
+/// Reads the name of a secret, or a variable and the name of the secret in it.
+fn task_secret(text: &str) -> Result<TaskSecret, std::convert::Infallible> {
+    Ok(match text.split_once('=') {
+        None => TaskSecret::Name(text.to_owned()),
+        Some((env, secret)) => {
+            TaskSecret::Variable(SecretVariable { env: env.to_owned(), secret: secret.to_owned() })
+        }
+    })
 }
 
 /// Makes a name of the plan's first line that has words.

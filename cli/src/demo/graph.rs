@@ -126,7 +126,7 @@ impl Part {
 
     fn submission(self, origin: &Path, depends_on: Vec<TaskId>) -> TaskSubmission {
         let (name, repository) = (self.name().to_owned(), origin.display().to_string());
-        let agent = Agent::Command { argv: vec!["sh".to_owned(), "-c".to_owned(), self.script()] };
+        let agent = Agent::command(vec!["sh".to_owned(), "-c".to_owned(), self.script()]);
         TaskSubmission {
             base_branch: Some(self.base_branch().to_owned()),
             target_branch: self.target_branch().map(str::to_owned),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use console::style;
 use makima_shared::domain::{
     Agent, Attempt, AttemptOutcome, Checkpoint, Completion, CompletionStatus, DependencyState, Task,
-    TaskSummary,
+    TaskSecret, TaskSummary,
 };
 
 use super::agent_event::spend;
@@ -92,6 +92,12 @@ fn request(fields: &mut Fields, task: &Task) {
     fields.add("priority", task.priority.to_string());
     let env = task.env.iter().map(|(name, value)| one_line(&format!("{name}={value}"))).collect::<Vec<_>>();
     fields.add("environment", (!env.is_empty()).then(|| env.join(" ")));
+    let secret = |secret: &TaskSecret| match secret {
+        TaskSecret::Name(name) => one_line(name),
+        TaskSecret::Variable(variable) => one_line(&format!("{}={}", variable.env, variable.secret)),
+    };
+    let secrets = task.secrets.iter().map(secret).collect::<Vec<_>>();
+    fields.add("secrets", (!secrets.is_empty()).then(|| secrets.join(" ")));
 }
 
 /// Says where a task's work starts that does not start at the tip of its branch.
@@ -108,9 +114,9 @@ fn start(task: &Task) -> Option<String> {
 
 pub(super) fn agent(agent: &Agent) -> String {
     match agent {
-        Agent::Command { argv } => one_line(&argv.join(" ")),
-        Agent::Claude { model, args } => client("claude", model.as_deref(), args),
-        Agent::Codex { model, args } => client("codex", model.as_deref(), args),
+        Agent::Command { argv, .. } => one_line(&argv.join(" ")),
+        Agent::Claude { model, args, .. } => client("claude", model.as_deref(), args),
+        Agent::Codex { model, args, .. } => client("codex", model.as_deref(), args),
     }
 }
 

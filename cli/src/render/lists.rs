@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use console::style;
-use makima_shared::domain::{Checkpoint, CheckpointTrigger, TaskSummary, Worker};
+use makima_shared::domain::{Checkpoint, CheckpointTrigger, SecretSummary, TaskSummary, Worker};
 
 use super::table::{Column, table};
 use super::time::{ago, span};
@@ -29,6 +29,15 @@ pub(crate) fn task_table(tasks: &[TaskSummary], now: DateTime<Utc>, width: Optio
         ]
     };
     table(&COLUMNS, &tasks.iter().map(row).collect::<Vec<_>>(), width)
+}
+
+/// Lays out secrets.
+pub(crate) fn secret_table(secrets: &[SecretSummary], now: DateTime<Utc>, width: Option<usize>) -> String {
+    const COLUMNS: [Column; 3] = [Column::flexible("NAME"), Column::left("MADE"), Column::left("SET")];
+    let row = |secret: &SecretSummary| {
+        vec![one_line(&secret.name), ago(secret.created_at, now), ago(secret.updated_at, now)]
+    };
+    table(&COLUMNS, &secrets.iter().map(row).collect::<Vec<_>>(), width)
 }
 
 /// Lays out workers.

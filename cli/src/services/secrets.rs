@@ -72,6 +72,26 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<File, ServicesErr
     write().map_err(ServicesError::io("write", path))
 }
 
+/// Reads a short file of ours, or makes it with what `make` returns, for its owner alone. What is there and cannot be read is
+/// left as it is. It has to lie in a directory that nobody else can change.
+pub(crate) fn keep_private(path: &Path, make: impl FnOnce() -> String) -> Result<String, ServicesError> {
+    let read = || {
+        let file = open_file(File::options().read(true), path)?;
+        require_ours(&file)?;
+        let mut text = String::new();
+        file.take(FILE_MAX_BYTES).read_to_string(&mut text).map(|_bytes| text)
+    };
+    match read() {
+        Err(failed) if failed.kind() == io::ErrorKind::NotFound => {
+            let (text, unfinished) = (make(), path.with_extension("new"));
+            write_private(&unfinished, &text)?;
+            fs::rename(&unfinished, path).map_err(ServicesError::io("write", path))?;
+            Ok(text)
+        }
+        read => read.map_err(ServicesError::io("read", path)),
+    }
+}
+
 fn password() -> String {
     rand::rng().sample_iter(Alphanumeric).take(PASSWORD_LENGTH).map(char::from).collect()
 }

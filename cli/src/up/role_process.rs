@@ -104,6 +104,12 @@ impl RoleProcess {
         }
     }
 
+    /// Gives it the key that seals secrets, if the configuration has none.
+    pub(super) fn with_secrets_key(mut self, key: Option<&str>) -> Self {
+        self.environment.extend(key.map(|key| (variable("secrets.key"), key.into())));
+        self
+    }
+
     /// What to call it.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -4,6 +4,7 @@
 mod around;
 mod ends;
 mod limits;
+mod messages;
 mod pool;
 mod resumed;
 mod turns;

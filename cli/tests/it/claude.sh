@@ -36,6 +36,12 @@ fail() {
     exit 1
 }
 line '{"type":"system","subtype":"init","session_id":"'"$session"'"}'
-# The first message is the plan.
-cat >> "$conversation"
+# hear: takes up the next message of standard input, which stays open until the result. It is in the conversation as it came.
+hear() {
+    IFS= read -r heard || return 1
+    printf '%s\n' "$heard" >> "$conversation"
+    case $heard in *'"uuid":"'*) line "${heard%?},\"isReplay\":true}" ;; esac
+}
+# The first message is the plan, or one that came after the round before.
+hear
 eval "$MAKIMA_PLAN"

@@ -13,15 +13,23 @@ use super::stack::{Options, Stack};
 
 /// A directory with the stand-in.
 fn programs() -> TempDir {
+    programs_of(&[("claude", include_str!("claude.sh"))])
+}
+
+/// A directory with stand-ins.
+pub(crate) fn programs_of(scripts: &[(&str, &str)]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = directory.path().join("claude");
-    std::fs::write(&program, include_str!("claude.sh")).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let all_may_run = || std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), all_may_run()).unwrap();
+    for (name, script) in scripts {
+        let program = directory.path().join(name);
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, all_may_run()).unwrap();
+    }
     directory
 }
 
-async fn stack(workers: u32, programs: &Path) -> Stack {
+pub(crate) async fn stack(workers: u32, programs: &Path) -> Stack {
     Stack::start_with(Options { workers, slots: 1, durable: false, programs: Some(programs.to_owned()) })
         .await
 }
@@ -47,7 +55,7 @@ async fn parsed(stack: &Stack, id: &str) -> Vec<Value> {
     lines.iter().filter_map(|line| line["parsed"].as_array()).flatten().cloned().collect()
 }
 
-fn texts(messages: &Value) -> Vec<String> {
+pub(crate) fn texts(messages: &Value) -> Vec<String> {
     let content =
         messages.as_array().unwrap().iter().flat_map(|message| message["content"].as_array().unwrap());
     content.filter_map(|part| part["text"].as_str()).map(str::to_owned).collect()

@@ -237,6 +237,12 @@ impl Stack {
         self.get(&format!("/mesh/tasks/{id}")).await
     }
 
+    /// Returns the API's metrics page.
+    pub(crate) async fn metrics(&self) -> String {
+        let page = self.http.get(self.url.replace("/api/v1", "/metrics"));
+        page.send().await.unwrap().text().await.unwrap()
+    }
+
     /// Returns all events of a task.
     pub(crate) async fn events(&self, id: &str) -> Vec<Value> {
         let mut events: Vec<Value> = Vec::new();

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::claude_lines::{self as lines, End, Used};
 use crate::model::{self, Answer};
-use crate::prompts::Prompts;
+use crate::prompts::{Prompt, Prompts};
 use crate::{option, print, shell};
 
 /// Options that stand for themselves; whatever else begins with two hyphens has its value after it or behind `=`.
-const FLAGS: [&str; 4] = ["-p", "--print", "--verbose", "--dangerously-skip-permissions"];
+const FLAGS: [&str; 5] =
+    ["-p", "--print", "--verbose", "--replay-user-messages", "--dangerously-skip-permissions"];
 
 pub(crate) async fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     if args.iter().any(|arg| arg == "--version") {
@@ -40,8 +41,8 @@ pub(crate) async fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     };
     let mut interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut end = End::Interrupted;
-    while let Some(text) = prompts.next().await {
-        client.begin_turn(&text)?;
+    while let Some(prompt) = prompts.next().await {
+        client.begin_turn(&prompt)?;
         end = tokio::select! {
             end = client.turn(&mut prompts) => end?,
             _ = interrupts.recv() => End::Interrupted,
@@ -103,18 +104,26 @@ impl Client {
         Ok(Self { session, url, conversation, file, used: Used::default() })
     }
 
-    fn begin_turn(&mut self, text: &str) -> anyhow::Result<()> {
+    fn begin_turn(&mut self, prompt: &Prompt) -> anyhow::Result<()> {
         self.used.begin_turn();
         print(&lines::init(&self.session))?;
-        self.keep("user", json!({"role": "user", "content": text}))
+        self.hear(prompt)
+    }
+
+    /// Takes a prompt up, and repeats one that has a name, as it is asked to with `--replay-user-messages`.
+    fn hear(&mut self, Prompt { id, text }: &Prompt) -> anyhow::Result<()> {
+        let message = json!({"role": "user", "content": text});
+        let Some(id) = id else { return self.keep("user", message) };
+        print(&lines::replay(id, &message, &self.session))?;
+        self.keep_as(id, "user", message)
     }
 
     /// Asks for steps until the model has said something.
     async fn turn(&mut self, prompts: &mut Prompts) -> anyhow::Result<End> {
         loop {
             // What was said meanwhile joins the turn.
-            while let Some(text) = prompts.come() {
-                self.keep("user", json!({"role": "user", "content": text}))?;
+            while let Some(prompt) = prompts.come() {
+                self.hear(&prompt)?;
             }
             let block = match self.ask().await? {
                 Ok(block) => block,
@@ -184,7 +193,11 @@ impl Client {
     }
 
     fn keep(&mut self, role: &str, message: Value) -> anyhow::Result<()> {
-        let line = json!({"type": role, "sessionId": self.session, "uuid": uuid::Uuid::now_v7(), "message": message});
+        self.keep_as(&uuid::Uuid::now_v7().to_string(), role, message)
+    }
+
+    fn keep_as(&mut self, id: &str, role: &str, message: Value) -> anyhow::Result<()> {
+        let line = json!({"type": role, "sessionId": self.session, "uuid": id, "message": message});
         self.file.write_all(format!("{line}\n").as_bytes())?;
         self.conversation.push(message);
         Ok(())

@@ -46,6 +46,11 @@ pub(crate) fn message(role: &str, message: &Value, session: &str) -> Value {
     json!({"type": role, "message": message, "parent_tool_use_id": null, "session_id": session})
 }
 
+pub(crate) fn replay(id: &str, message: &Value, session: &str) -> Value {
+    json!({"type": "user", "message": message, "parent_tool_use_id": null, "session_id": session, "uuid": id,
+        "isReplay": true})
+}
+
 pub(crate) fn retry(attempt: u32, most: u32, status: u16, session: &str) -> Value {
     let error = if status == 401 { "authentication_failed" } else { "overloaded" };
     json!({"type": "system", "subtype": "api_retry", "attempt": attempt, "max_retries": most,

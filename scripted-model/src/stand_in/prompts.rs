@@ -8,15 +8,21 @@ use tokio::sync::mpsc;
 /// How many messages may wait for their turn.
 const WAITING: usize = 64;
 
+/// A prompt, with its name if it has one.
+pub(crate) struct Prompt {
+    pub(crate) id: Option<String>,
+    pub(crate) text: String,
+}
+
 /// The prompts of a run, in order.
-pub(crate) struct Prompts(mpsc::Receiver<String>);
+pub(crate) struct Prompts(mpsc::Receiver<Prompt>);
 
 impl Prompts {
     /// One prompt and no more.
     pub(crate) fn one(text: String) -> Self {
         let (sink, prompts) = mpsc::channel(1);
         // There is room for one.
-        let _ = sink.try_send(text);
+        let _ = sink.try_send(Prompt { id: None, text });
         Self(prompts)
     }
 
@@ -33,7 +39,9 @@ impl Prompts {
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
                 let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
-                if sink.blocking_send(words(&message["message"]["content"])).is_err() {
+                let id = message["uuid"].as_str().map(str::to_owned);
+                let prompt = Prompt { id, text: words(&message["message"]["content"]) };
+                if sink.blocking_send(prompt).is_err() {
                     return;
                 }
             }
@@ -42,12 +50,12 @@ impl Prompts {
     }
 
     /// Waits for the next; none when there will be no more.
-    pub(crate) async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<Prompt> {
         self.0.recv().await
     }
 
     /// Returns the next if it has come already.
-    pub(crate) fn come(&mut self) -> Option<String> {
+    pub(crate) fn come(&mut self) -> Option<Prompt> {
         self.0.try_recv().ok()
     }
 }

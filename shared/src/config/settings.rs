@@ -261,6 +261,18 @@ pub const SETTINGS: &[Setting] = &[
         "where pull requests are opened; the token is in MAKIMA_GITHUB_TOKEN or GITHUB_TOKEN of the worker",
     ),
     text(
+        "secrets.key",
+        "",
+        "32 bytes in base64 or hexadecimal, in the environment or the file",
+        "seals the owners' secrets in the database; the API and the workers need the same one",
+    ),
+    text(
+        "secrets.key_previous",
+        "",
+        "the secrets.key of before, where that was replaced",
+        "opens secrets that were sealed with it",
+    ),
+    text(
         "metrics.listen",
         "",
         "an address and a port, such as 127.0.0.1:7421, or nothing",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::LogFormat;
 use super::settings::{self, SETTINGS, Setting};
 use crate::domain::{MAX_LABELS, is_label, sorted_labels};
+use crate::vault::Vault;
 
 /// How many characters an error shows of a key that is none.
 const MAX_SHOWN_KEY: usize = 64;
@@ -174,11 +175,8 @@ impl Reader<'_> {
         let (value, origin) = self.source.given(key).unwrap_or((setting.default, "the defaults".to_owned()));
         parse(setting, value.trim()).unwrap_or_else(|| {
             // A URL may carry a password, so its text is not repeated.
-            let shown = if key.ends_with(".url") || key == "worker.network" {
-                "".into()
-            } else {
-                format!(" = {value:?}")
-            };
+            let is_private = key.ends_with(".url") || key.starts_with("secrets.") || key == "worker.network";
+            let shown = if is_private { "".into() } else { format!(" = {value:?}") };
             let what = format!("{key}{shown} (from {origin})");
             self.problems.push(Problem { what, expected: setting.expects.to_owned() });
             fallback
@@ -250,6 +248,32 @@ impl Reader<'_> {
 
     pub(super) fn millis(&mut self, key: &str) -> Duration {
         Duration::from_millis(self.number(key))
+    }
+
+    /// Reads the keys of secrets; none without a current one.
+    pub(super) fn vault(&mut self) -> Option<Vault> {
+        for key in ["secrets.key", "secrets.key_previous"] {
+            // Process lists show arguments to everybody.
+            self.require(
+                !self.source.flags.contains_key(key),
+                key,
+                "it in the environment or the configuration file",
+            );
+        }
+        let is_key = |text: &str| Vault::parse(text, None).is_ok();
+        let given = |text: String| Some(text).filter(|text| !text.is_empty());
+        let mut text = |key| {
+            self.value(key, None, |_setting, value| {
+                (value.is_empty() || is_key(value)).then(|| given(value.to_owned()))
+            })
+        };
+        let (current, previous) = (text("secrets.key"), text("secrets.key_previous"));
+        self.require(
+            current.is_some() || previous.is_none(),
+            "secrets.key",
+            "a key beside secrets.key_previous",
+        );
+        Vault::parse(&current?, previous.as_deref()).ok()
     }
 
     pub(super) fn require(&mut self, holds: bool, key: &str, expected: &str) {
@@ -344,6 +368,32 @@ mod tests {
             let error = Config::load(&source).unwrap_err().to_string();
             assert!(error.contains("worker.agent_env: expected no variable that holds the token"), "{error}");
         }
+    }
+
+    #[test]
+    fn keys_of_secrets_are_checked_and_never_shown() {
+        let load = |pairs: &[(&str, &str)]| Config::load(&ConfigSource::default().environment(env(pairs)));
+        assert!(load(&[]).unwrap().api.vault.is_none());
+        let (key, hex) = (Vault::new_key(), "0f".repeat(32));
+        let config = load(&[("MAKIMA_SECRETS_KEY", &key), ("MAKIMA_SECRETS_KEY_PREVIOUS", &hex)]).unwrap();
+        assert!(config.api.vault.is_some() && config.worker.vault.is_some());
+        assert!(!format!("{config:?}").contains(key.as_str()));
+        for pairs in [
+            &[("MAKIMA_SECRETS_KEY", "hunter2")][..],
+            &[("MAKIMA_SECRETS_KEY", &key), ("MAKIMA_SECRETS_KEY_PREVIOUS", "hunter2")],
+            &[("MAKIMA_SECRETS_KEY_PREVIOUS", &hex)],
+        ] {
+            let text = load(pairs).unwrap_err().to_string();
+            assert!(text.contains("secrets.key") && !text.contains("hunter2"), "{text}");
+        }
+        let flag = ConfigSource::default().flag("secrets.key", Some(hex.as_str()));
+        let text = Config::load(&flag).unwrap_err().to_string();
+        assert!(
+            text.contains("secrets.key: expected it in the environment") && !text.contains(&hex),
+            "{text}"
+        );
+        let passed = ConfigSource::default().flag("worker.agent_env", Some("PATH MAKIMA_SECRETS_KEY"));
+        assert!(Config::load(&passed).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LoopMode;
 use super::submission::FieldError;
 
 /// The agent that carries a task out.
@@ -13,6 +14,9 @@ pub enum Agent {
         /// The program and its arguments; no shell comes between.
         #[schema(min_items = 1, max_items = 256, example = json!(["sh", "-c", "make test"]))]
         argv: Vec<String>,
+        /// Run it again until the task is finished.
+        #[serde(default, rename = "loop", skip_serializing_if = "Option::is_none")]
+        looping: Option<LoopMode>,
     },
     /// Claude Code. Such a task asks for the label `agent:claude`, which workers offer that have the client.
     Claude {
@@ -24,6 +28,9 @@ pub enum Agent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schema(max_items = 64, example = json!(["--append-system-prompt", "Answer in French."]))]
         args: Vec<String>,
+        /// Run it again until the task is finished.
+        #[serde(default, rename = "loop", skip_serializing_if = "Option::is_none")]
+        looping: Option<LoopMode>,
     },
     /// Codex. Such a task asks for the label `agent:codex`, which workers offer that have the client.
     Codex {
@@ -35,6 +42,9 @@ pub enum Agent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schema(max_items = 64, example = json!(["-c", "model_reasoning_effort=\"high\""]))]
         args: Vec<String>,
+        /// Run it again until the task is finished.
+        #[serde(default, rename = "loop", skip_serializing_if = "Option::is_none")]
+        looping: Option<LoopMode>,
     },
 }
 
@@ -151,6 +161,22 @@ impl Agent {
     const MAX_CLIENT_BYTES: usize = 16 * 1024;
     const MAX_MODEL_CHARS: usize = 200;
 
+    /// Returns any program as an agent, to be run once.
+    #[must_use]
+    pub fn command(argv: Vec<String>) -> Self {
+        Self::Command { argv, looping: None }
+    }
+
+    /// Says how it is run again until the task is finished; none if it is run once.
+    #[must_use]
+    pub fn loop_mode(&self) -> Option<&LoopMode> {
+        match self {
+            Self::Command { looping, .. } | Self::Claude { looping, .. } | Self::Codex { looping, .. } => {
+                looping.as_ref()
+            }
+        }
+    }
+
     /// Returns the client that it needs; none for a command, which names its own program.
     #[must_use]
     pub fn client(&self) -> Option<AgentClient> {
@@ -164,23 +190,29 @@ impl Agent {
     /// Names what is wrong with the agent, if anything is.
     pub(super) fn validate(&self, errors: &mut Vec<FieldError>) {
         match self {
-            Self::Command { argv } => {
-                let problem = if argv.is_empty() || argv[0].is_empty() {
-                    "needs a program as its first entry"
-                } else if argv.len() > Self::MAX_ARGS {
-                    "has more than 256 entries"
-                } else if argv.iter().map(String::len).sum::<usize>() > Self::MAX_ARGV_BYTES {
-                    "is longer than 64 KiB"
-                } else if argv.iter().any(|arg| arg.contains('\0')) {
-                    "holds a NUL byte"
-                } else {
-                    return;
-                };
-                errors.push(FieldError::new("agent.argv", problem));
+            Self::Command { argv, .. } => {
+                let problem = problem_of_command(argv);
+                errors.extend(problem.map(|problem| FieldError::new("agent.argv", problem)));
             }
-            Self::Claude { model, args } => validate_client(AgentClient::Claude, model, args, errors),
-            Self::Codex { model, args } => validate_client(AgentClient::Codex, model, args, errors),
+            Self::Claude { model, args, .. } => validate_client(AgentClient::Claude, model, args, errors),
+            Self::Codex { model, args, .. } => validate_client(AgentClient::Codex, model, args, errors),
         }
+        errors.extend(self.loop_mode().and_then(LoopMode::problem));
+    }
+}
+
+/// Says what is wrong with a program and its arguments, if anything is.
+pub(super) fn problem_of_command(argv: &[String]) -> Option<&'static str> {
+    if argv.first().is_none_or(String::is_empty) {
+        Some("needs a program as its first entry")
+    } else if argv.len() > Agent::MAX_ARGS {
+        Some("has more than 256 entries")
+    } else if argv.iter().map(String::len).sum::<usize>() > Agent::MAX_ARGV_BYTES {
+        Some("is longer than 64 KiB")
+    } else if argv.iter().any(|arg| arg.contains('\0')) {
+        Some("holds a NUL byte")
+    } else {
+        None
     }
 }
 

@@ -145,7 +145,7 @@ impl TaskChanges {
     /// Returns a submission that asks for what is given here, and for nothing else that could be wrong.
     fn as_submission(&self) -> TaskSubmission {
         let words = |given: &Option<String>| given.clone().unwrap_or_else(|| "unchanged".to_owned());
-        let agent = self.agent.clone().unwrap_or(Agent::Command { argv: vec!["true".to_owned()] });
+        let agent = self.agent.clone().unwrap_or(Agent::command(vec!["true".to_owned()]));
         let repository_url = "https://unchanged.invalid/".to_owned();
         TaskSubmission {
             description: self.description.clone().flatten(),

@@ -81,6 +81,11 @@ id_type!(
     WorkerId
 );
 
+id_type!(
+    /// Names a message to a task's agent.
+    MessageId
+);
+
 impl TaskId {
     /// Returns the short form that people type: the last eight hexadecimal digits, which are random (the first ones
     /// are a clock and the same for all tasks of a minute).

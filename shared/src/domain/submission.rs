@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Agent, CompletionAction, ContractId, Dependency, MergeStrategy, TaskId};
+use super::secret::check_task_secrets;
+use super::{Agent, CompletionAction, ContractId, Dependency, MergeStrategy, TaskId, TaskSecret};
 pub(super) use checks::check_name;
 
 /// The body of a submission. Unknown fields are refused.
@@ -102,6 +103,11 @@ pub struct TaskSubmission {
     /// Environment variables for the agent. Names that start with `MAKIMA_` are taken.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Up to 20 secrets of the owner that the agent finds in its environment: each by its name, or with the variable that it
+    /// is to be in, as `{"env": "ANTHROPIC_API_KEY", "secret": "anthropic"}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    pub secrets: Vec<TaskSecret>,
     /// What becomes of the result; `none` if none.
     #[serde(default)]
     pub completion_action: CompletionAction,
@@ -163,10 +169,19 @@ impl NewTask {
         self.submission.continue_from_task_id == Some(task)
     }
 
-    /// Tells whether the submission names no other task at all.
-    pub(crate) fn names_no_other(&self) -> bool {
+    /// Tells whether the submission names a secret.
+    #[must_use]
+    pub fn names_secret(&self, name: &str) -> bool {
+        self.submission.secrets.iter().any(|secret| secret.secret() == name)
+    }
+
+    /// Tells whether the submission names nothing that has to be there: no other task and no secret.
+    pub(crate) fn names_nothing_else(&self) -> bool {
         let asked = &self.submission;
-        self.parents.is_empty() && asked.parent_task_id.is_none() && asked.continue_from_task_id.is_none()
+        self.parents.is_empty()
+            && asked.parent_task_id.is_none()
+            && asked.continue_from_task_id.is_none()
+            && asked.secrets.is_empty()
     }
 
     /// Takes a submission back from where it was stored after it had been checked.
@@ -208,6 +223,7 @@ impl TaskSubmission {
             copy_files: Vec::new(),
             keep_ignored: Vec::new(),
             env: BTreeMap::new(),
+            secrets: Vec::new(),
             completion_action: CompletionAction::None,
             merge_strategy: MergeStrategy::default(),
         }
@@ -237,6 +253,7 @@ impl TaskSubmission {
         self.check_start(&mut errors);
         self.check_keep_ignored(&mut errors);
         self.check_env(&mut errors);
+        check_task_secrets(&self.secrets, &self.env, &mut errors);
         self.agent.validate(&mut errors);
         self.check_labels(&mut errors);
         let (parents, siblings) = self.check_dependencies(refs, &mut errors);

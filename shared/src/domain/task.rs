@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Agent, Caps, Completion, CompletionAction, ContractId, Epoch, MergeStrategy, OwnerId, Spend, TaskId,
-    TaskStatus, WorkerId,
+    TaskSecret, TaskStatus, WorkerId,
 };
 
 /// How an attempt ended.
@@ -85,6 +85,9 @@ pub struct Task {
     pub agent: Agent,
     /// Environment variables for the agent.
     pub env: BTreeMap<String, String>,
+    /// Secrets of the owner that the agent gets.
+    #[serde(default)]
+    pub secrets: Vec<TaskSecret>,
     /// 0 to 100; higher goes first.
     pub priority: i16,
     /// What a worker must offer to take it.
@@ -270,6 +273,8 @@ pub struct ClaimedTask {
     pub agent: Agent,
     /// Environment variables for the agent.
     pub env: BTreeMap<String, String>,
+    /// Secrets of the owner that the agent gets.
+    pub secrets: Vec<TaskSecret>,
     /// How many retries it has in all.
     pub max_retries: i16,
     /// How many it has spent.

@@ -1,4 +1,4 @@
-//! A worker's inbox: one list carries the bell for new tasks and the word to stop one.
+//! A worker's inbox: one list carries the bell for new tasks, the word to stop one, and word of messages to agents.
 //!
 //! A list rather than a channel, because it keeps what comes in while the worker reconnects.
 
@@ -18,6 +18,13 @@ pub enum InboxMessage {
     Claim,
     /// This attempt is over.
     Stop(OpenAttempt),
+    /// There is a message to this attempt's agent.
+    Message {
+        /// The attempt.
+        attempt: OpenAttempt,
+        /// The message's number.
+        number: i32,
+    },
 }
 
 impl InboxMessage {
@@ -25,11 +32,17 @@ impl InboxMessage {
         if text == "claim" {
             return Some(Self::Claim);
         }
-        let (task, epoch) = text.strip_prefix("stop ")?.split_once(' ')?;
-        Some(Self::Stop(OpenAttempt {
-            task_id: task.parse().ok()?,
-            epoch: Epoch::from(epoch.parse::<i64>().ok()?),
-        }))
+        let (verb, rest) = text.split_once(' ')?;
+        let mut words = rest.split(' ');
+        let attempt = OpenAttempt {
+            task_id: words.next()?.parse().ok()?,
+            epoch: Epoch::from(words.next()?.parse::<i64>().ok()?),
+        };
+        match (verb, words.next(), words.next()) {
+            ("stop", None, _) => Some(Self::Stop(attempt)),
+            ("message", Some(number), None) => Some(Self::Message { attempt, number: number.parse().ok()? }),
+            _ => None,
+        }
     }
 }
 
@@ -68,9 +81,26 @@ impl Queue {
     /// # Errors
     /// Redis is away. The worker finds out by itself at its next beat.
     pub async fn worker_stop(&self, worker: WorkerId, task: TaskId, epoch: Epoch) -> Result<(), QueueError> {
+        self.worker_tell(worker, format!("stop {task} {epoch}")).await
+    }
+
+    /// Tells a worker that there is a message to an agent of its.
+    ///
+    /// # Errors
+    /// Redis is away. The worker finds out by itself at its next beat.
+    pub async fn worker_message(
+        &self,
+        worker: WorkerId,
+        attempt: OpenAttempt,
+        number: i32,
+    ) -> Result<(), QueueError> {
+        self.worker_tell(worker, format!("message {} {} {number}", attempt.task_id, attempt.epoch)).await
+    }
+
+    async fn worker_tell(&self, worker: WorkerId, words: String) -> Result<(), QueueError> {
         let key = self.keys.inbox(worker);
         redis::pipe()
-            .lpush(&key, format!("stop {task} {epoch}"))
+            .lpush(&key, words)
             .ignore()
             .pexpire(&key, 60_000)
             .ignore()
@@ -90,7 +120,11 @@ mod tests {
         let stop = InboxMessage::Stop(OpenAttempt { task_id: task, epoch: Epoch::from(7) });
         assert_eq!(InboxMessage::parse(&format!("stop {task} 7")), Some(stop));
         assert_eq!(InboxMessage::parse("claim"), Some(InboxMessage::Claim));
-        for noise in ["", "stop", "stop x 1", "claims"] {
+        let attempt = OpenAttempt { task_id: task, epoch: Epoch::from(7) };
+        let message = InboxMessage::Message { attempt, number: 3 };
+        assert_eq!(InboxMessage::parse(&format!("message {task} 7 3")), Some(message));
+        let (more, less) = (format!("stop {task} 7 3"), format!("message {task} 7"));
+        for noise in ["", "stop", "stop x 1", "claims", &more, &less] {
             assert_eq!(InboxMessage::parse(noise), None);
         }
     }

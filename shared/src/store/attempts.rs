@@ -21,6 +21,8 @@ pub struct HeldAttempt {
     pub retry_count: i16,
     /// How many it has in all.
     pub max_retries: i16,
+    /// The number of its task's newest message; 0 if it has none.
+    pub last_message: i32,
 }
 
 impl Store {
@@ -288,7 +290,7 @@ impl Store {
     pub async fn attempts_of_worker(&self, worker: WorkerId) -> Result<Vec<HeldAttempt>, StoreError> {
         let held = sqlx::query!(
             r#"
-            SELECT id AS "task_id: TaskId", epoch AS "epoch: Epoch", retry_count, max_retries
+            SELECT id AS "task_id: TaskId", epoch AS "epoch: Epoch", retry_count, max_retries, last_message
             FROM tasks WHERE worker_id = $1
             "#,
             worker.uuid(),
@@ -297,6 +299,7 @@ impl Store {
             attempt: OpenAttempt { task_id: row.task_id, epoch: row.epoch },
             retry_count: row.retry_count,
             max_retries: row.max_retries,
+            last_message: row.last_message,
         })
         .fetch_all(&self.pool)
         .await?;

@@ -84,6 +84,27 @@ impl Store {
         }
     }
 
+    /// Counts the rounds of a task in loop mode, by their notices of this code, that left it unfinished since it was last
+    /// started anew.
+    ///
+    /// # Errors
+    /// PostgreSQL is away.
+    pub async fn loop_rounds_count(&self, task: TaskId, code: &str) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar!(
+            r#"
+            SELECT count(*) AS "count!"
+            FROM task_events e JOIN tasks t ON t.id = e.task_id AND e.epoch > t.resumes_after_epoch
+            WHERE e.task_id = $1 AND e.kind = 'notice' AND e.data->>'code' = $2
+              AND e.data->>'ready' = 'false'
+            "#,
+            task.uuid(),
+            code,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(count)
+    }
+
     async fn output_written(&self, task: TaskId, epoch: Epoch, batch: i64) -> Result<bool, StoreError> {
         let written = sqlx::query_scalar!(
             r#"

@@ -18,7 +18,7 @@ async fn rung(queue: &Queue, worker: WorkerId) -> usize {
         match inbox.next(Duration::from_secs(600)).await.unwrap() {
             Some(InboxMessage::Claim) => bells += 1,
             Some(InboxMessage::Stop(attempt)) if attempt.task_id == marker => return bells,
-            Some(InboxMessage::Stop(_)) | None => {}
+            Some(InboxMessage::Stop(_) | InboxMessage::Message { .. }) | None => {}
         }
     }
 }

@@ -1,21 +1,23 @@
-//! Claude Code, headless: text in, one JSON object to a line out.
+//! Claude Code, headless: one JSON object to a line both ways.
 //!
-//! Its plan is its standard input, which ends behind it, and the client ends after the result.
+//! Its plan is the first user message. Standard input is a pipe (of a regular file the client reads nothing) and stays open for
+//! more messages until the result; the client ends behind its end. A message carries its name: the client keeps it in the
+//! conversation, and repeats the message when it takes it up.
 //! `total_cost_usd` and `modelUsage` begin at nothing with each process, and add up over its turns.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use makima_shared::domain::{Agent, AgentEvent, TokenUsage};
+use makima_shared::domain::{Agent, AgentEvent, MessageId, TokenUsage};
 use serde_json::{Value, json};
 
 use super::heard::TurnEnd;
-use super::{Adapter, Ask, ConversationPlace, GO_ON, Heard, Launch, Limit, LimitKind};
+use super::{Adapter, Ask, ConversationPlace, Heard, Launch, Limit, LimitKind, TakenUp, ids_behind};
 use crate::process::Signal;
 
 /// The directory of its settings and conversations in the agent's home.
@@ -31,14 +33,13 @@ pub(super) struct Claude;
 impl Claude {
     fn launch(&self, ask: &Ask<'_>, session: [String; 2], words: &str) -> Launch {
         let (model, args) = match &ask.task.agent {
-            Agent::Claude { model, args } => (model.as_deref(), args.as_slice()),
+            Agent::Claude { model, args, .. } => (model.as_deref(), args.as_slice()),
             Agent::Command { .. } | Agent::Codex { .. } => (None, &[][..]),
         };
         let mut argv: Vec<OsString> = vec![ask.program.into()];
         let mut add = |words: &[&str]| argv.extend(words.iter().map(OsString::from));
-        // Its input is text: of `--input-format stream-json` it reads nothing where standard input is a regular file, and
-        // ends with exit code 0 and without a word.
         add(&["-p", "--verbose", "--output-format", "stream-json"]);
+        add(&["--input-format", "stream-json", "--replay-user-messages"]);
         add(&session.each_ref().map(String::as_str));
         add(&[if ask.sandboxed { "--dangerously-skip-permissions" } else { TOOLS }]);
         if let Some(model) = model {
@@ -63,33 +64,42 @@ impl Claude {
             // Said only where it is true: the client then takes it that root can do no harm.
             env.insert("IS_SANDBOX".to_owned(), "1".to_owned());
         }
-        Launch { argv, env, stdin: words.to_owned() }
+        let stdin = if words.is_empty() { String::new() } else { message(None, words) };
+        Launch { argv, env, stdin }
     }
 }
 
 impl Adapter for Claude {
     fn start(&self, ask: &Ask<'_>) -> Launch {
-        self.launch(ask, ["--session-id".to_owned(), ask.task.id.to_string()], &ask.task.plan)
+        self.launch(ask, ["--session-id".to_owned(), ask.task.id.to_string()], &ask.beginning())
     }
 
     fn resume(&self, ask: &Ask<'_>, session: &str) -> Launch {
-        let words = format!("{GO_ON}{}", ask.task.plan);
-        self.launch(ask, ["--resume".to_owned(), session.to_owned()], &words)
+        self.launch(ask, ["--resume".to_owned(), session.to_owned()], &ask.continuation())
     }
 
     fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>> {
         Some(match text(line, "type") {
             "system" => system(line, heard),
             "assistant" => assistant(line, heard),
-            "user" => user(line),
+            "user" => user(line, heard),
             "rate_limit_event" => rate_limit(line, heard),
             "result" => result(line, heard),
             _ => return None,
         })
     }
 
-    fn say(&self, text: &str) -> Option<String> {
-        Some(message(text))
+    fn say(&self, id: MessageId, text: &str) -> Option<String> {
+        Some(message(Some(id), text))
+    }
+
+    fn listens(&self) -> bool {
+        true
+    }
+
+    /// As the `uuid` of a line, or as the `source_uuid` in one where it came during a turn.
+    fn messages_in(&self, conversation: &[u8]) -> HashSet<MessageId> {
+        ids_behind(b"uuid\":\"", conversation)
     }
 
     /// On SIGINT it ends its tools, which live in sessions of their own, and writes a last line.
@@ -144,9 +154,12 @@ pub(super) fn is_uuid(text: &str) -> bool {
         })
 }
 
-fn message(words: &str) -> String {
+fn message(id: Option<MessageId>, words: &str) -> String {
     let content = json!([{ "type": "text", "text": words }]);
-    let line = json!({ "type": "user", "message": { "role": "user", "content": content } });
+    let mut line = json!({ "type": "user", "message": { "role": "user", "content": content } });
+    if let Some(id) = id {
+        line["uuid"] = json!(id);
+    }
     format!("{line}\n")
 }
 
@@ -214,7 +227,10 @@ fn said(block: &Value) -> Option<AgentEvent> {
     })
 }
 
-fn user(line: &Value) -> Vec<AgentEvent> {
+fn user(line: &Value, heard: &mut Heard) -> Vec<AgentEvent> {
+    if line.get("isReplay").and_then(Value::as_bool).unwrap_or_default() {
+        heard.taken_up = text(line, "uuid").parse().ok().map(TakenUp::One);
+    }
     let Some(message) = line.get("message") else { return Vec::new() };
     let answer = |block: &Value| {
         (text(block, "type") == "tool_result").then(|| AgentEvent::ToolResult {

@@ -6,27 +6,29 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 
 use chrono::Utc;
-use makima_shared::domain::{Agent, AgentEvent, TokenUsage};
+use makima_shared::domain::{Agent, AgentEvent, MessageId, TokenUsage};
 use serde_json::{Value, json};
 
 use super::claude::{is_uuid, words};
 use super::heard::TurnEnd;
-use super::{Adapter, Ask, ConversationIndex, ConversationPlace, GO_ON, Heard, Launch, Limit};
+use super::{Adapter, Ask, ConversationIndex, ConversationPlace, Heard, Launch, Limit, TakenUp, ids_behind};
 use crate::process::Signal;
 
 /// The directory of its settings and conversations in the agent's home.
 const HOME_DIRECTORY: &str = ".codex";
+/// What stands before the name of a message.
+const MESSAGE_MARK: &str = "(message ";
 
 pub(super) struct Codex;
 
 impl Codex {
     fn launch(&self, ask: &Ask<'_>, session: &[&str], words: String) -> Launch {
         let (model, args) = match &ask.task.agent {
-            Agent::Codex { model, args } => (model.as_deref(), args.as_slice()),
+            Agent::Codex { model, args, .. } => (model.as_deref(), args.as_slice()),
             Agent::Command { .. } | Agent::Claude { .. } => (None, &[][..]),
         };
         let mut argv: Vec<OsString> = vec![ask.program.into()];
@@ -76,11 +78,11 @@ fn own_provider(url: &str) -> [String; 2] {
 
 impl Adapter for Codex {
     fn start(&self, ask: &Ask<'_>) -> Launch {
-        self.launch(ask, &[], ask.task.plan.clone())
+        self.launch(ask, &[], ask.beginning())
     }
 
     fn resume(&self, ask: &Ask<'_>, session: &str) -> Launch {
-        self.launch(ask, &["resume", session], format!("{GO_ON}{}", ask.task.plan))
+        self.launch(ask, &["resume", session], ask.continuation())
     }
 
     fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>> {
@@ -92,6 +94,7 @@ impl Adapter for Codex {
             }
             "turn.started" => {
                 (heard.turn_end, heard.limit) = (None, None);
+                heard.taken_up = Some(TakenUp::All);
                 Vec::new()
             }
             "item.started" => line.get("item").and_then(call).into_iter().collect(),
@@ -123,8 +126,13 @@ impl Adapter for Codex {
         })
     }
 
-    fn say(&self, _text: &str) -> Option<String> {
-        None
+    /// It takes no message while it runs, and has no room for names: a message's stands in the text.
+    fn say(&self, id: MessageId, text: &str) -> Option<String> {
+        Some(format!("\n\nA message to you came in {MESSAGE_MARK}{id}):\n\n{text}"))
+    }
+
+    fn messages_in(&self, conversation: &[u8]) -> HashSet<MessageId> {
+        ids_behind(MESSAGE_MARK.as_bytes(), conversation)
     }
 
     fn stop_signal(&self) -> Signal {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use makima_shared::domain::{Agent, AgentEvent};
+use makima_shared::domain::{Agent, AgentEvent, MessageId};
 use serde_json::Value;
 
 use super::{Adapter, Ask, ConversationPlace, Heard, Launch};
@@ -14,7 +14,7 @@ pub(super) struct Command;
 impl Adapter for Command {
     fn start(&self, ask: &Ask<'_>) -> Launch {
         let argv = match &ask.task.agent {
-            Agent::Command { argv } => argv.iter().map(OsString::from).collect(),
+            Agent::Command { argv, .. } => argv.iter().map(OsString::from).collect(),
             Agent::Claude { .. } | Agent::Codex { .. } => Vec::new(),
         };
         Launch { argv, env: BTreeMap::new(), stdin: ask.task.plan.clone() }
@@ -28,7 +28,7 @@ impl Adapter for Command {
         None
     }
 
-    fn say(&self, _text: &str) -> Option<String> {
+    fn say(&self, _id: MessageId, _text: &str) -> Option<String> {
         None
     }
 

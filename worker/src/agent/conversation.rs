@@ -1,15 +1,17 @@
 //! The agent's conversation: read out of its home for a checkpoint, and put back there for an attempt that goes on.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use makima_shared::domain::{AgentClient, SavedConversation, TokenUsage};
+use makima_shared::domain::{AgentClient, MessageId, SavedConversation, TokenUsage};
 use sha2::{Digest as _, Sha256};
 
 use super::{Adapter, ConversationPlace};
+use crate::secrets::Secrets;
 use crate::workspace::agent_home::{self, HomeFile};
 
 /// The largest conversation that is saved: as the client wrote it, and compressed.
@@ -36,11 +38,18 @@ pub(crate) enum ConversationError {
     Write(#[from] std::io::Error),
 }
 
-/// Reads the newest conversation in the home; none if there is none, or if it is too large. Blocks.
-pub(crate) fn read(adapter: &dyn Adapter, client: AgentClient, home: &Path) -> Option<SavedConversation> {
+/// Reads the newest conversation in the home, without the secrets that were said in it; none if there is none, or if it is
+/// too large. Blocks.
+pub(crate) fn read(
+    adapter: &dyn Adapter,
+    client: AgentClient,
+    home: &Path,
+    secrets: &Secrets,
+) -> Option<SavedConversation> {
     let place = adapter.conversation()?;
     let HomeFile { path, content } = find(&place, home)?;
     let session = session(&place, &path)?;
+    let content = secrets.scrub_bytes(&content);
     let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
     packer.write_all(&content).ok()?;
     let content_gzip = packer.finish().ok().filter(|gzip| gzip.len() <= MAX_GZIP_BYTES)?;
@@ -86,6 +95,12 @@ pub(crate) fn take_up(
     put(adapter, &place, &found, home, tree).map(Some)
 }
 
+/// Names the messages that the newest conversation in the home has. Blocks.
+pub(crate) fn messages(adapter: &dyn Adapter, home: &Path) -> HashSet<MessageId> {
+    let found = adapter.conversation().and_then(|place| find(&place, home));
+    found.map(|file| adapter.messages_in(&file.content)).unwrap_or_default()
+}
+
 fn find(place: &ConversationPlace, home: &Path) -> Option<HomeFile> {
     let is_one = |name: &str| (place.session_of)(name).is_some();
     agent_home::newest_file(home, place.directory, place.depth, is_one, MAX_BYTES)
@@ -114,9 +129,12 @@ fn session(place: &ConversationPlace, path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use makima_shared::domain::SecretValue;
+
     use super::*;
     use crate::agent::claude::Claude;
     use crate::agent::codex::Codex;
+    use crate::secrets::Secret;
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -125,7 +143,7 @@ mod tests {
         let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let lines = b"{\"type\":\"user\"}\n";
         agent_home::write_file(old.path(), ".claude/projects", &format!("-old/{ID}.jsonl"), lines).unwrap();
-        let saved = read(&Claude, AgentClient::Claude, old.path()).unwrap();
+        let saved = read(&Claude, AgentClient::Claude, old.path(), &Secrets::default()).unwrap();
         assert_eq!((saved.session.as_str(), saved.unpacked_bytes), (ID, 16));
         let resumed = restore(&Claude, &saved, new.path(), Path::new("/new/tree")).unwrap().unwrap();
         assert_eq!(resumed.session, ID);
@@ -139,6 +157,20 @@ mod tests {
         ));
         let out = SavedConversation { path: format!("../../{ID}.jsonl"), ..saved };
         assert!(restore(&Codex, &out, new.path(), Path::new("/x")).is_err(), "a path that leads out");
+    }
+
+    #[test]
+    fn what_is_saved_holds_no_secret() {
+        let home = tempfile::tempdir().unwrap();
+        let line = b"{\"type\":\"user\",\"text\":\"the key is hunter2-hunter2\"}\n";
+        agent_home::write_file(home.path(), ".claude/projects", &format!("-x/{ID}.jsonl"), line).unwrap();
+        let value = SecretValue::parse("hunter2-hunter2".to_owned()).unwrap();
+        let secrets =
+            Secrets::new(vec![Secret { env: "KEY".to_owned(), name: "KEY".to_owned(), value }]).unwrap();
+        let saved = read(&Claude, AgentClient::Claude, home.path(), &secrets).unwrap();
+        let mut text = String::new();
+        GzDecoder::new(saved.content_gzip.as_slice()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "{\"type\":\"user\",\"text\":\"the key is [secret KEY]\"}\n");
     }
 
     #[test]

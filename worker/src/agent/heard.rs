@@ -1,10 +1,10 @@
 //! What an attempt learns from its agent's lines.
 
-use makima_shared::domain::{AgentEvent, Spend, TokenUsage};
+use makima_shared::domain::{AgentEvent, MessageId, Spend, TokenUsage};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::{Adapter, Limit};
+use super::{Adapter, Gate, Limit, gate};
 use crate::output::{Listener, OutputLine, Stream};
 
 /// A line that is longer is kept as it is, and not read.
@@ -13,6 +13,8 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 const MAX_TEXT_BYTES: usize = 8 * 1024;
 /// How many events of one line are kept.
 const MAX_EVENTS: usize = 32;
+/// How much word of messages that were taken up may wait.
+const TAKEN_UP_WAITING: usize = 256;
 
 /// How a turn ended, by the agent's own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,27 @@ pub(crate) struct TurnEnd {
     pub(crate) is_error: bool,
     /// The last word, or what went wrong.
     pub(crate) text: String,
+}
+
+/// Which messages an agent has taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenUp {
+    /// This one.
+    One(MessageId),
+    /// All that it was started with.
+    All,
+}
+
+/// Where the agent's turn stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It goes on, or has not begun.
+    #[default]
+    Open,
+    /// It has ended well.
+    Ended,
+    /// It has ended with an error, or with a line that was too long to be read.
+    Lost,
 }
 
 /// What is known of an agent so far.
@@ -42,6 +65,10 @@ pub(crate) struct Heard {
     pub(crate) limit: Option<Limit>,
     /// The client ended because its budget is spent.
     pub(crate) over_budget: bool,
+    /// What it says of whether the task is finished.
+    pub(crate) gate: Option<Gate>,
+    /// What the newest line tells of messages.
+    pub(crate) taken_up: Option<TakenUp>,
     /// The last thing that went wrong, or that was written to standard error.
     pub(crate) complaint: Option<String>,
 }
@@ -65,13 +92,50 @@ pub(crate) struct Hearing {
     /// The pieces of a long line so far; none while it is too long to be read.
     pieces: Option<String>,
     spent: watch::Sender<Spend>,
+    turn: watch::Sender<Turn>,
+    taken_up: Option<mpsc::Sender<TakenUp>>,
+    /// Whether it is asked to say when the task is finished.
+    asks_for_gate: bool,
 }
 
 impl Hearing {
     /// Starts with what the conversation had used before.
     pub(crate) fn new(adapter: &'static dyn Adapter, used_before: TokenUsage) -> Self {
         let heard = Heard { used_before, ..Heard::default() };
-        Self { adapter, heard, pieces: Some(String::new()), spent: watch::Sender::new(Spend::default()) }
+        let (spent, turn) = (watch::Sender::new(Spend::default()), watch::Sender::new(Turn::default()));
+        Self {
+            adapter,
+            heard,
+            pieces: Some(String::new()),
+            spent,
+            turn,
+            taken_up: None,
+            asks_for_gate: false,
+        }
+    }
+
+    /// Hears as well whether the task is finished.
+    pub(crate) fn with_gate(self, asks_for_gate: bool) -> Self {
+        Self { asks_for_gate, ..self }
+    }
+
+    fn hear_gate(&mut self, words: &str) {
+        if self.asks_for_gate {
+            self.heard.gate = gate::read(words).or(self.heard.gate.take());
+        }
+    }
+
+    /// Tells where the turn stands from here on.
+    pub(crate) fn turn(&self) -> watch::Receiver<Turn> {
+        self.turn.subscribe()
+    }
+
+    /// Tells of the messages that are taken up from here on. Word that nobody hears in time is dropped: what counts is in the
+    /// conversation.
+    pub(crate) fn taken_up(&mut self) -> mpsc::Receiver<TakenUp> {
+        let (sink, taken_up) = mpsc::channel(TAKEN_UP_WAITING);
+        self.taken_up = Some(sink);
+        taken_up
     }
 
     /// Tells of everything that is spent from here on.
@@ -82,6 +146,14 @@ impl Hearing {
     fn read(&mut self, line: &str) -> Option<Vec<AgentEvent>> {
         let value = serde_json::from_str::<Value>(line.trim()).ok()?;
         let mut events = self.adapter.read(&value, &mut self.heard)?;
+        if let (Some(taken_up), Some(sink)) = (self.heard.taken_up.take(), &self.taken_up) {
+            let _ = sink.try_send(taken_up);
+        }
+        self.tell_turn(match &self.heard.turn_end {
+            None => Turn::Open,
+            Some(end) if end.is_error => Turn::Lost,
+            Some(_) => Turn::Ended,
+        });
         // A turn that has just ended well is not cut off for what it cost.
         let is_open = self.heard.turn_end.as_ref().is_none_or(|end| end.is_error);
         self.spent.send_if_modified(|spent| {
@@ -92,9 +164,18 @@ impl Hearing {
             *spent = self.heard.spend;
             is_more
         });
+        for event in &events {
+            if let AgentEvent::Text { text } | AgentEvent::Result { text, is_error: false } = event {
+                self.hear_gate(text);
+            }
+        }
         events.truncate(MAX_EVENTS);
         events.iter_mut().for_each(bound);
         Some(events)
+    }
+
+    fn tell_turn(&self, now: Turn) {
+        self.turn.send_if_modified(|turn| std::mem::replace(turn, now) != now);
     }
 
     /// Puts the pieces of a line together, and reads it with the last one.
@@ -109,6 +190,10 @@ impl Hearing {
             return may_be_read.then(Vec::new);
         }
         let whole = self.pieces.replace(String::new());
+        if whole.is_none() {
+            // It may have been the end of the turn.
+            self.tell_turn(Turn::Lost);
+        }
         whole.and_then(|whole| self.read(&whole))
     }
 }
@@ -116,6 +201,9 @@ impl Hearing {
 impl Listener for Hearing {
     fn hear(&mut self, line: &mut OutputLine) {
         if !self.adapter.tells_its_end() {
+            if line.stream == Stream::Stdout {
+                self.hear_gate(&line.text);
+            }
             return;
         }
         match line.stream {
@@ -126,7 +214,7 @@ impl Listener for Hearing {
     }
 
     fn hears_to_the_end(&self) -> bool {
-        self.adapter.tells_its_end()
+        self.adapter.tells_its_end() || self.asks_for_gate
     }
 }
 

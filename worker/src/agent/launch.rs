@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use makima_shared::domain::ClaimedTask;
 
-use super::{Ask, WORKSPACE_VARIABLE, adapter};
+use super::{Ask, Line, WORKSPACE_VARIABLE, adapter};
 use crate::checkpoint_request::{Desk, SOCKET_VARIABLE, TOKEN_VARIABLE};
 use crate::process::AgentCommand;
 use crate::sandbox::Confined;
 use crate::workspace::{Workspace, agent_home};
 
+/// Where the plan is, beside the tree.
+const PLAN_FILE: &str = "plan.txt";
 /// Linux refuses an environment entry of over 128 KiB; a longer plan is only in the file.
 const MAX_PLAN_VARIABLE_BYTES: usize = 100 * 1024;
 
@@ -28,9 +30,13 @@ pub(crate) struct Launching<'a> {
     pub(crate) allowed_env: &'a [String],
 }
 
-/// Writes the plan and the agent's input where the agent reads them, and returns how to start the agent.
-pub(crate) fn prepare(launching: &Launching<'_>, ask: &Ask<'_>) -> std::io::Result<AgentCommand> {
-    let Launching { workspace, desk, executable, allowed_env } = *launching;
+/// Writes the plan and the agent's input where the agent reads them, and returns how to start the agent, with the line to it if
+/// it listens. No agent of the workspace runs.
+pub(crate) fn prepare(
+    launching: &Launching<'_>,
+    ask: &Ask<'_>,
+) -> std::io::Result<(AgentCommand, Option<Line>)> {
+    let Launching { workspace, desk, executable, .. } = *launching;
     let (task, adapter) = (ask.task, adapter(&ask.task.agent));
     let launch = match ask.session {
         Some(session) => adapter.resume(ask, session),
@@ -41,33 +47,80 @@ pub(crate) fn prepare(launching: &Launching<'_>, ask: &Ask<'_>) -> std::io::Resu
         let top = place.directory.split('/').next().unwrap_or_default();
         agent_home::make_directory(&workspace.home(), top)?;
     }
-    let plan_file = write(workspace, "plan.txt", &task.plan)?;
-    let stdin_file = if launch.stdin == task.plan {
-        plan_file.clone()
+    let plan_file = write(workspace, PLAN_FILE, &task.plan)?;
+    let (stdin_file, line) = if adapter.listens() {
+        let path = vacant(workspace, "stdin")?;
+        let line = Line::make(&path, launch.stdin)?;
+        (path, Some(line))
+    } else if launch.stdin == task.plan {
+        (plan_file.clone(), None)
     } else {
-        write(workspace, "input.txt", &launch.stdin)?
+        (write(workspace, "input.txt", &launch.stdin)?, None)
     };
-    let passed = adapter.passes().iter().map(|name| (*name).to_owned());
-    let allowed: Vec<String> = allowed_env.iter().cloned().chain(passed).collect();
-    let mut env = environment(task, workspace, &plan_file, &allowed);
+    let mut env = whole_environment(launching, task);
     env.extend(launch.env);
-    add_own_program(&mut env, executable);
+    if let Some(round) = ask.round {
+        env.insert("MAKIMA_ROUND".to_owned(), round.to_string());
+        env.extend(ask.prompt.map(|prompt| ("MAKIMA_ROUND_PROMPT".to_owned(), without_nul(prompt))));
+    }
     if let Some(desk) = desk {
         env.insert(SOCKET_VARIABLE.to_owned(), desk.socket().display().to_string());
         env.insert(TOKEN_VARIABLE.to_owned(), desk.token().to_owned());
     }
-    Ok(AgentCommand {
+    let command = AgentCommand {
         shim: executable.to_owned(),
         argv: launch.argv,
         env,
         cwd: workspace.tree(),
         stdin_file,
         confined: Confined::default(),
+    };
+    Ok((command, line))
+}
+
+/// Returns how to start the command that tells whether the task is finished: as the agent is started, with an empty input.
+pub(crate) fn prepare_verify(
+    launching: &Launching<'_>,
+    task: &ClaimedTask,
+    argv: &[String],
+) -> std::io::Result<AgentCommand> {
+    let workspace = launching.workspace;
+    Ok(AgentCommand {
+        shim: launching.executable.to_owned(),
+        argv: argv.iter().map(Into::into).collect(),
+        env: whole_environment(launching, task),
+        cwd: workspace.tree(),
+        stdin_file: write(workspace, "input.txt", "")?,
+        confined: Confined::default(),
     })
 }
 
-fn write(workspace: &Workspace, name: &str, text: &str) -> std::io::Result<PathBuf> {
+/// Returns the environment of whatever is run for the task.
+fn whole_environment(launching: &Launching<'_>, task: &ClaimedTask) -> BTreeMap<String, String> {
+    let passed = adapter(&task.agent).passes().iter().map(|name| (*name).to_owned());
+    let allowed: Vec<String> = launching.allowed_env.iter().cloned().chain(passed).collect();
+    let plan_file = launching.workspace.root().join(PLAN_FILE);
+    let mut env = environment(task, launching.workspace, &plan_file, &allowed);
+    add_own_program(&mut env, launching.executable);
+    env
+}
+
+/// A variable cannot hold one.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Returns a path beside the tree where nothing stands. What an earlier round left there is gone.
+fn vacant(workspace: &Workspace, name: &str) -> std::io::Result<PathBuf> {
     let path = workspace.root().join(name);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(path),
+    }
+}
+
+fn write(workspace: &Workspace, name: &str, text: &str) -> std::io::Result<PathBuf> {
+    let path = vacant(workspace, name)?;
     // Whatever stands there already is not the worker's.
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(text.as_bytes())?;
@@ -100,6 +153,7 @@ fn environment(
     env.insert("HOME".to_owned(), path(&workspace.home()));
     env.insert("TMPDIR".to_owned(), path(&workspace.tmp()));
     env.extend(task.env.clone());
+    env.extend(workspace.secrets().env());
     env.insert("MAKIMA_TASK_ID".to_owned(), task.id.to_string());
     env.insert("MAKIMA_EPOCH".to_owned(), task.epoch.to_string());
     env.insert(WORKSPACE_VARIABLE.to_owned(), path(&workspace.tree()));

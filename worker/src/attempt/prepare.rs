@@ -19,6 +19,7 @@ use crate::git::Cancel;
 use crate::kept;
 use crate::ready::Beginning;
 use crate::repository::{RepositoryCache, RepositoryError};
+use crate::secrets::Secrets;
 use crate::workspace::{
     BundleError, PatchLimits, RestoreError, SavedCommits, SavedPatch, Upstream, Workspace, remove_directory,
     restore,
@@ -59,15 +60,15 @@ impl Drop for Prepared {
 
 /// Prepares the workspace, unless the attempt ends meanwhile. The git commands are then killed, and what was made so far is
 /// gone before this returns.
-pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Prepared, End> {
+pub(super) async fn run(attempt: &Attempt<'_>, secrets: &Secrets) -> Result<Prepared, End> {
     let threads = Threads::default();
     let steps = async {
-        let mut prepared = match take_up::run(attempt, &threads).await? {
+        let mut prepared = match take_up::run(attempt, &threads, secrets).await? {
             Some(prepared) => prepared,
             None => {
                 let source = source::find(attempt).await?;
                 let base = fetch(attempt, &threads, source.as_ref()).await?;
-                let prepared = create(attempt, &threads, base).await?;
+                let prepared = create(attempt, &threads, base, secrets).await?;
                 resume(attempt, &threads, prepared, source).await?
             }
         };
@@ -177,9 +178,14 @@ fn default_branch(repositories: &RepositoryCache, url: &str, cancel: &Cancel) ->
     }
 }
 
-async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) -> Result<Prepared, End> {
+async fn create(
+    attempt: &Attempt<'_>,
+    threads: &Threads,
+    beginning: Beginning,
+    secrets: &Secrets,
+) -> Result<Prepared, End> {
     let root = attempt.life.work_dir.path().join(kept::name(attempt.task.id, attempt.task.epoch));
-    let keep_ignored = attempt.task.keep_ignored.clone();
+    let (keep_ignored, secrets) = (attempt.task.keep_ignored.clone(), secrets.clone());
     let cancel = threads.cancel().clone();
     let ready = Arc::clone(&attempt.life.ready);
     let making = threads.run(move || {
@@ -188,7 +194,8 @@ async fn create(attempt: &Attempt<'_>, threads: &Threads, beginning: Beginning) 
             // What of it was made; the worker's next life removes it if this does not.
             let _ = remove_directory(&root);
         }
-        created.map(|workspace| Prepared::new(workspace.keeping(&keep_ignored)))
+        let guarded = |workspace: Workspace| workspace.keeping(&keep_ignored).guarding(secrets);
+        created.map(|workspace| Prepared::new(guarded(workspace)))
     });
     let created = making.await?;
     created.map_err(|error| here("WORKSPACE_FAILED", chain(&error), attempt))
@@ -321,7 +328,7 @@ pub(super) fn accepted<T>(answer: Result<Fenced<T>, makima_shared::store::StoreE
     }
 }
 
-fn unusable(code: &'static str, message: String, permanent: bool) -> End {
+pub(super) fn unusable(code: &'static str, message: String, permanent: bool) -> End {
     let reason = Reason::new(code, message);
     let outcome = AttemptOutcome::PreparationFailed;
     End::Failed(Failure { outcome, reason, exit_code: None, permanent, exclude: None })

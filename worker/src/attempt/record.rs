@@ -14,11 +14,16 @@ use crate::output::{Batch, OutputLine, Stream, Truncated};
 
 /// Writes batches until the agent's output ends or the attempt is over. Batches that come after that are dropped by
 /// closing the channel; the pump goes on draining the pipes.
-/// Each batch is told to whoever waits for `activity`.
-pub(super) async fn run(attempt: &Attempt<'_>, mut batches: mpsc::Receiver<Batch>, activity: &Notify) {
+/// Each batch is told to whoever waits for `activity`. `written` counts the attempt's batches that the store has taken.
+pub(super) async fn run(
+    attempt: &Attempt<'_>,
+    mut batches: mpsc::Receiver<Batch>,
+    activity: &Notify,
+    written: &mut i64,
+) {
     let (news, heard) = watch::channel(0);
     let write = async {
-        let mut recorder = Recorder { attempt, written: 0, news };
+        let mut recorder = Recorder { attempt, written, news };
         while let Some(batch) = batches.recv().await {
             activity.notify_one();
             if let Err(stop) = recorder.take(&batch).await {
@@ -77,19 +82,19 @@ enum Stop {
 struct Recorder<'a> {
     attempt: &'a Attempt<'a>,
     /// How many batches the store has taken.
-    written: i64,
+    written: &'a mut i64,
     news: watch::Sender<i64>,
 }
 
 impl Recorder<'_> {
     async fn take(&mut self, batch: &Batch) -> Result<(), Stop> {
         let store = &self.attempt.context().store;
-        let (task, epoch, number) = (self.attempt.task.id, self.attempt.task.epoch, self.written);
+        let (task, epoch, number) = (self.attempt.task.id, self.attempt.task.epoch, *self.written);
         if !batch.lines.is_empty() {
             let lines: Vec<Value> = batch.lines.iter().map(line_event).collect();
             let answer = self.attempt.insist(|| store.output_append(task, epoch, number, &lines)).await;
             let last = taken(answer)?;
-            self.written += 1;
+            *self.written += 1;
             self.news.send_modify(|newest| *newest = last.unwrap_or(*newest));
         }
         if let Some(cut) = &batch.truncated {

@@ -1,4 +1,4 @@
-//! The agent runs: its output goes to the store, its work is saved by and by, and it ends in time.
+//! The agent runs, for one round: its output goes to the store, its work is saved by and by, and it ends in time.
 
 mod spending;
 
@@ -10,13 +10,14 @@ use makima_shared::domain::{AttemptOutcome, CheckpointTrigger, EventKind, Spend,
 use makima_shared::telemetry::names;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::mailbox::Mailbox;
 use super::prepare::{Prepared, accepted, chain, here};
 use super::{Attempt, End, record, save};
-use crate::agent::{self, Ask, Heard, Hearing, Launching};
+use crate::agent::{self, Ask, Heard, Hearing, Launching, Line, Resumable};
 use crate::checkpoint::{Checkpointer, Taken};
 use crate::checkpoint_request::Desk;
 use crate::output::{Batch, PumpReport, pump_heard};
@@ -62,60 +63,115 @@ pub(super) enum StopCause {
     WorkspaceGone,
 }
 
+/// What the rounds of an attempt share.
+pub(super) struct Rounds<'a> {
+    pub(super) attempt: &'a Attempt<'a>,
+    pub(super) prepared: &'a Prepared,
+    /// How many were begun.
+    pub(super) begun: u32,
+    pub(super) mailbox: Mailbox<'a>,
+    pub(super) checkpointer: Checkpointer<'a>,
+    /// The conversation to go on with.
+    pub(super) session: Option<Resumable>,
+    /// What the agent is told in this round; none in the first one.
+    pub(super) prompt: Option<String>,
+    /// The number of this one over all attempts, where the agent is run again until the task is finished.
+    pub(super) loop_round: Option<u32>,
+    /// What they have spent.
+    pub(super) spent: Spend,
+    desk: Option<Desk>,
+    budget: Budget,
+    /// When the task's time is over.
+    pub(super) deadline: Option<Instant>,
+    /// How many batches of output the store has taken.
+    pub(super) batches_written: i64,
+    /// How many bytes of output may still be kept.
+    pub(super) output_left: u64,
+}
+
+impl<'a> Rounds<'a> {
+    /// Gets ready for the first one.
+    pub(super) async fn open(attempt: &'a Attempt<'a>, prepared: &'a Prepared) -> Result<Self, End> {
+        let (workspace, resumed_from) = (&prepared.workspace, prepared.resumed_from);
+        let timeout = attempt.task.timeout_secs.map(|secs| Duration::from_secs(secs.unsigned_abs().into()));
+        Ok(Self {
+            attempt,
+            prepared,
+            begun: 0,
+            mailbox: Mailbox::open(attempt, prepared).await?,
+            checkpointer: Checkpointer::new(attempt, workspace, prepared.restored_tree.clone(), resumed_from),
+            session: prepared.conversation.clone(),
+            prompt: None,
+            loop_round: None,
+            spent: Spend::default(),
+            desk: open_desk(prepared),
+            budget: Budget::of(attempt).await?,
+            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            batches_written: 0,
+            output_left: attempt.context().config.worker.max_output_bytes,
+        })
+    }
+}
+
 /// Runs the agent to its end and saves what it leaves. `Err` if something else than the agent decides the attempt.
-pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared) -> Result<Outcome, End> {
-    let desk = open_desk(prepared);
-    let budget = Budget::of(attempt).await?;
-    let mut process = start(attempt, prepared, desk.as_ref(), &budget).await?;
+pub(super) async fn run(rounds: &mut Rounds<'_>) -> Result<Outcome, End> {
+    rounds.begun += 1;
+    let budget = rounds.budget.behind(&rounds.spent);
+    let messages = rounds.mailbox.tell().await?;
+    let (mut process, line) = start(rounds, &budget, &messages).await?;
+    let Rounds { attempt, checkpointer, mailbox, session, spent: spent_before, deadline, .. } = rounds;
+    let (attempt, spent_before, deadline, is_resumed) =
+        (*attempt, *spent_before, *deadline, session.is_some());
+    let (desk, batches_written) = (&rounds.desk, &mut rounds.batches_written);
+    let secrets = rounds.prepared.workspace.secrets();
     let streams = process.stdout().zip(process.stderr());
     let (batch_sink, batches) = mpsc::channel(OUTPUT_BATCHES);
-    let limit = attempt.context().config.worker.max_output_bytes;
+    let limit = rounds.output_left;
     let (ended, activity) = (CancellationToken::new(), Notify::new());
-    let used_before = prepared.conversation.as_ref().map_or_else(TokenUsage::default, |resumed| resumed.used);
-    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), used_before);
+    let used_before = session.as_ref().map_or_else(TokenUsage::default, |resumed| resumed.used);
+    let asks_for_gate = attempt.task.agent.loop_mode().is_some();
+    let mut hearing = Hearing::new(agent::adapter(&attempt.task.agent), used_before).with_gate(asks_for_gate);
     let (spent, counted) = (hearing.spent(), hearing.spent());
+    let talk = mailbox.serve(line, hearing.turn(), hearing.taken_up(), &ended);
     let output = async {
-        if let Some((stdout, stderr)) = streams {
-            let waiting = batch_sink.downgrade();
-            let reading = pump_heard(stdout, stderr, limit, &mut hearing, batch_sink);
-            let recording = record::run(attempt, batches, &activity);
-            tokio::join!(read_output(attempt, reading, waiting, &ended), recording);
-        }
+        let (stdout, stderr) = streams?;
+        let waiting = batch_sink.downgrade();
+        let reading =
+            pump_heard(secrets.reader(stdout), secrets.reader(stderr), limit, &mut hearing, batch_sink);
+        let recording = record::run(attempt, batches, &activity, batches_written);
+        tokio::join!(read_output(attempt, reading, waiting, &ended), recording).0
     };
     let (ask_sink, asks) = mpsc::channel(1);
     let desk = async {
-        if let Some(desk) = &desk {
+        if let Some(desk) = desk {
             desk.serve(ask_sink, &ended).await;
         }
     };
-    let mut checkpointer = Checkpointer::new(
-        attempt,
-        &prepared.workspace,
-        prepared.restored_tree.clone(),
-        prepared.resumed_from,
-    );
     let (verdict_sink, verdict) = oneshot::channel();
     let agent = async {
-        let end = watch(attempt, &mut process, verdict, budget.spent(spent)).await;
+        let end = watch(attempt, &mut process, deadline, verdict, budget.spent(spent)).await;
         ended.cancel();
         end
     };
     // The output ends when the last process of the tree has ended, and so before or soon after the agent's end is known.
-    let saving = save::run(attempt, &mut checkpointer, &activity, asks, &ended, verdict_sink);
-    let account = spending::keep_account(attempt, counted, &ended);
-    let ((agent_end, cause), (), (), (), ()) = tokio::join!(agent, output, desk, saving, account);
+    let saving = save::run(attempt, checkpointer, &activity, asks, &ended, verdict_sink);
+    let account = spending::keep_account(attempt, &spent_before, counted, &ended);
+    let ((agent_end, cause), report, (), (), (), ()) =
+        tokio::join!(agent, output, desk, saving, account, talk);
     info!(end = ?agent_end, ?cause, "the agent ended");
     let heard = hearing.heard;
-    spending::note(attempt, &heard.spend).await;
+    rounds.spent = spent_before.plus(&heard.spend);
+    rounds.output_left -= report.map_or(0, |report| report.kept_bytes).min(rounds.output_left);
+    spending::note(attempt, &rounds.spent).await;
     let over_budget =
         || budget.reached(&heard.spend).unwrap_or_else(|| "what it may spend is spent".to_owned());
     let is_good = agent::judge(agent::adapter(&attempt.task.agent), &heard, &agent_end).is_ok();
-    let is_refused = prepared.conversation.is_some()
+    let is_refused = is_resumed
         && heard.session.is_none()
         && cause.is_none()
         // Those two are a shell's words for a program that is not there.
         && matches!(&agent_end, AgentEnd::Exited { code, .. } if !matches!(code, 0 | 126 | 127));
-    let settled = settle(attempt, agent_end, cause, &mut checkpointer).await?;
+    let settled = settle(attempt, agent_end, cause, &mut rounds.checkpointer).await?;
     if is_refused {
         forget_conversation(attempt).await;
     }
@@ -152,7 +208,7 @@ async fn read_output(
     reading: impl Future<Output = PumpReport>,
     waiting: mpsc::WeakSender<Batch>,
     ended: &CancellationToken,
-) {
+) -> Option<PumpReport> {
     let abandoned = async {
         ended.cancelled().await;
         loop {
@@ -165,10 +221,11 @@ async fn read_output(
     };
     tokio::select! {
         biased;
-        _report = reading => {}
+        report = reading => Some(report),
         () = abandoned => {
             warn!("the agent has ended, and something holds its output open");
             record::note_cut(attempt, "something outside of the agent held its output open").await;
+            None
         }
     }
 }
@@ -181,11 +238,11 @@ fn open_desk(prepared: &Prepared) -> Option<Desk> {
 }
 
 async fn start(
-    attempt: &Attempt<'_>,
-    prepared: &Prepared,
-    desk: Option<&Desk>,
+    rounds: &Rounds<'_>,
     budget: &Budget,
-) -> Result<AgentProcess, End> {
+    messages: &str,
+) -> Result<(AgentProcess, Option<Line>), End> {
+    let Rounds { attempt, prepared, session, prompt, .. } = rounds;
     let (context, task) = (attempt.context(), attempt.task);
     let failed = |message| here(AgentEnd::NOT_STARTABLE, message, attempt);
     let program = match task.agent.client() {
@@ -197,7 +254,7 @@ async fn start(
     };
     let launching = Launching {
         workspace: &prepared.workspace,
-        desk,
+        desk: rounds.desk.as_ref(),
         executable: &context.executable,
         allowed_env: &context.config.worker.agent_env,
     };
@@ -206,23 +263,38 @@ async fn start(
         task,
         program,
         home: &home,
-        session: prepared.conversation.as_ref().map(|resumed| resumed.session.as_str()),
+        session: session.as_ref().map(|resumed| resumed.session.as_str()),
+        prompt: prompt.as_deref(),
+        messages,
+        round: rounds.loop_round,
         sandboxed: context.sandbox.get().is_some_and(|sandbox| *sandbox.level() != sandbox::Level::None),
         is_root: nix::unistd::geteuid().is_root(),
         budget_usd: budget.left_usd(),
     };
-    let command = agent::prepare(&launching, &ask).map_err(|error| failed(error.to_string()))?;
-    let command = confine(attempt, prepared, desk, command).map_err(|error| {
-        here(sandbox::UNAVAILABLE, format!("the sandbox could not be made: {error}"), attempt)
-    })?;
-    // The move comes first: once it is taken, nobody else has the task, and the agent may start.
-    accepted(attempt.transition(Transition::started(task.epoch)).await)?;
-    metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
+    let (command, line) = agent::prepare(&launching, &ask).map_err(|error| failed(error.to_string()))?;
+    if rounds.begun == 1 {
+        // The move comes first: once it is taken, nobody else has the task, and the agent may start.
+        accepted(attempt.transition(Transition::started(task.epoch)).await)?;
+        metrics::histogram!(names::PREPARE_SECONDS).record(attempt.begun.elapsed());
+    }
     if let Some(words) = budget.reached(&Spend::default()) {
         return Err(End::OverBudget(words));
     }
-    let lease = &attempt.life.lease;
-    AgentProcess::start(&command, &lease.switches).await.map_err(|error| failed(chain(&error)))
+    Ok((start_process(attempt, prepared, rounds.desk.as_ref(), command).await?, line))
+}
+
+/// Starts whatever is run for the task, in the worker's sandbox: the agent, and what tells whether it has finished.
+pub(super) async fn start_process(
+    attempt: &Attempt<'_>,
+    prepared: &Prepared,
+    desk: Option<&Desk>,
+    command: AgentCommand,
+) -> Result<AgentProcess, End> {
+    let command = confine(attempt, prepared, desk, command).map_err(|error| {
+        here(sandbox::UNAVAILABLE, format!("the sandbox could not be made: {error}"), attempt)
+    })?;
+    let failed = |error| here(AgentEnd::NOT_STARTABLE, chain(&error), attempt);
+    AgentProcess::start(&command, &attempt.life.lease.switches).await.map_err(failed)
 }
 
 /// Puts the agent into the worker's sandbox, with its own places in it.
@@ -250,12 +322,13 @@ fn confine(
 async fn watch(
     attempt: &Attempt<'_>,
     process: &mut AgentProcess,
+    deadline: Option<Instant>,
     verdict: oneshot::Receiver<StopCause>,
     budget_spent: impl Future<Output = ()>,
 ) -> (AgentEnd, Option<StopCause>) {
     let cause = tokio::select! {
         agent_end = process.wait() => return (agent_end, None),
-        cause = stop_causes(attempt) => cause,
+        cause = stop_causes(attempt, deadline) => cause,
         Ok(cause) = verdict => cause,
         () = budget_spent => StopCause::Budget,
     };
@@ -278,10 +351,10 @@ async fn watch(
     (agent_end, Some(cause))
 }
 
-async fn stop_causes(attempt: &Attempt<'_>) -> StopCause {
+pub(super) async fn stop_causes(attempt: &Attempt<'_>, deadline: Option<Instant>) -> StopCause {
     let timeout = async {
-        match attempt.task.timeout_secs {
-            Some(secs) => sleep(Duration::from_secs(secs.unsigned_abs().into())).await, // why: the task's time limit
+        match deadline {
+            Some(at) => sleep_until(at).await, // why: the task's time limit
             None => std::future::pending().await,
         }
     };
@@ -331,19 +404,18 @@ async fn settle(
     };
     match cause {
         Some(StopCause::Drain) => Err(End::HandedBack),
-        Some(StopCause::Timeout) => {
-            let secs = attempt.task.timeout_secs.unwrap_or_default();
-            Err(End::failed(
-                AttemptOutcome::TimedOut,
-                "TIMED_OUT",
-                format!("the agent ran longer than {secs} s"),
-            ))
-        }
+        Some(StopCause::Timeout) => Err(timed_out(attempt)),
         Some(StopCause::Budget) => Ok(Settled { agent_end, is_saved, stopped_by_budget: true }),
         Some(StopCause::Revoked | StopCause::WorkspaceGone) | None => {
             Ok(Settled { agent_end, is_saved, stopped_by_budget: false })
         }
     }
+}
+
+/// Tells that the task's time is over.
+pub(super) fn timed_out(attempt: &Attempt<'_>) -> End {
+    let secs = attempt.task.timeout_secs.unwrap_or_default();
+    End::failed(AttemptOutcome::TimedOut, "TIMED_OUT", format!("the agent ran longer than {secs} s"))
 }
 
 /// Tells whether the agent was ended by a signal that meant its worker: service managers signal a whole control group, and

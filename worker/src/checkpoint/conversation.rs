@@ -36,7 +36,9 @@ impl ConversationKept {
     pub(super) async fn read(attempt: &Attempt<'_>, workspace: &Workspace) -> Option<SavedConversation> {
         let client = attempt.task.agent.client()?;
         let (adapter, home) = (agent::adapter(&attempt.task.agent), workspace.home());
-        let reading = tokio::task::spawn_blocking(move || agent::conversation::read(adapter, client, &home));
+        let secrets = workspace.secrets().clone();
+        let reading = move || agent::conversation::read(adapter, client, &home, &secrets);
+        let reading = tokio::task::spawn_blocking(reading);
         timeout(READ_LIMIT, reading).await.ok()?.ok()?
     }
 

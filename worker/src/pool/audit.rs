@@ -2,7 +2,7 @@
 //!
 //! It is the net below the messages. An attempt that the store gave to somebody else, or that was cancelled, is stopped;
 //! a task that was claimed without the worker hearing of it (the reply was lost) is let go. A worker that was found to hold
-//! nothing is left alone until it claims again.
+//! nothing is left alone until it claims again. An attempt whose task has messages that it has not heard of is told.
 //! The same beat reaps the zombies that the worker inherited.
 
 use makima_shared::domain::{AttemptOutcome, Failure, Transition};
@@ -53,7 +53,7 @@ async fn run_once(life: &Life) -> Result<(), StoreError> {
 /// Gives up what the store holds for this worker and nobody here carries on. It spends a retry, so that a fault which
 /// brings this about again and again comes to an end.
 async fn let_go(life: &Life, held: HeldAttempt) -> Result<(), StoreError> {
-    let HeldAttempt { attempt, retry_count, max_retries } = held;
+    let HeldAttempt { attempt, retry_count, max_retries, .. } = held;
     let message = "its worker held the task and did not carry it on";
     let failure = Failure::new(AttemptOutcome::WorkerLost, "NOT_CARRIED_ON", message);
     let policy = &life.context.config.worker.retry;

@@ -95,7 +95,7 @@ fn begin(life: &Arc<Life>, task: ClaimedTask, permit: OwnedSemaphorePermit) {
     let entry = life.roster.enter(OpenAttempt { task_id: task.id, epoch: task.epoch });
     let for_attempt = Arc::clone(life);
     life.attempts.spawn(async move {
-        attempt::run(&for_attempt, &task, &entry.over).await;
+        attempt::run(&for_attempt, &task, &entry).await;
         drop((entry, permit));
     });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -20,7 +21,7 @@ use crate::shim::{ShimArgs, become_subreaper, environment};
 const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 
 /// One agent to run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AgentCommand {
     /// The makima executable, which is the shim too; see [`crate::process::own_executable`].
     pub shim: PathBuf,
@@ -30,10 +31,26 @@ pub struct AgentCommand {
     pub env: BTreeMap<String, String>,
     /// The agent's working directory.
     pub cwd: PathBuf,
-    /// What the agent reads as its stdin: a regular file.
+    /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
     /// What holds the agent.
     pub confined: Confined,
+}
+
+/// Leaves out the values of the environment, some of which are secrets.
+impl fmt::Debug for AgentCommand {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shim, argv, env, cwd, stdin_file, confined } = self;
+        formatter
+            .debug_struct("AgentCommand")
+            .field("shim", shim)
+            .field("argv", argv)
+            .field("env", &env.keys())
+            .field("cwd", cwd)
+            .field("stdin_file", stdin_file)
+            .field("confined", confined)
+            .finish()
+    }
 }
 
 /// Why not even the shim could be started.

@@ -36,7 +36,7 @@ pub enum ArgsError {
 /// What the shim needs to know to run one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShimArgs {
-    /// What the agent reads as its stdin: a regular file.
+    /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
     /// The agent's working directory.
     pub cwd: PathBuf,
@@ -85,7 +85,7 @@ pub struct ExecArgs {
     pub parent: Pid,
     /// A descriptor of this program that was left open to find it inside of namespaces; none if negative.
     pub program_fd: i32,
-    /// What the agent reads as its stdin: a regular file.
+    /// What the agent reads as its stdin: a regular file, or a pipe that has its writer.
     pub stdin_file: PathBuf,
     /// The agent's working directory.
     pub cwd: PathBuf,

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufReader, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -147,11 +147,14 @@ fn launch(args: &ExecArgs, launcher: &str, flags: &[String]) -> Result<Infallibl
     Err(failed(source))
 }
 
-/// Opens a regular file and nothing else: a pipe in its place could keep this process waiting for a writer.
+/// Opens a regular file or a pipe, by no link, and nothing else. Nobody waits for the writer of a pipe: one that is gone has
+/// said all.
 fn open_input(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file or a pipe"));
     }
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(file)

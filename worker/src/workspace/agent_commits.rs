@@ -14,6 +14,7 @@ use git2::{ObjectType, Odb, Oid, Repository};
 
 use super::Workspace;
 use super::tree_reader::TreeReader;
+use crate::secrets::Secrets;
 use history::History;
 use objects::AgentObjects;
 
@@ -43,6 +44,9 @@ pub enum Unusable {
     /// More bytes than a worker reads.
     #[error("object {0} is too large, or all together are")]
     TooLarge(Oid),
+    /// They hold the secret of this name.
+    #[error("object {0} holds the secret {1}")]
+    Secret(Oid, String),
     /// It is of another kind, or holds what git never writes.
     #[error("object {0} is not what it should be")]
     Odd(Oid),
@@ -69,7 +73,7 @@ pub(super) fn bring_over(
     let from = source.into_repository();
     let from = from.odb()?;
     for id in history.children_first() {
-        copy(&from, &to, id)?;
+        copy(&from, &to, id, &workspace.secrets)?;
     }
     Ok(history.known_commits)
 }
@@ -84,8 +88,11 @@ pub(super) fn verify(
     History::measure(source, &store.odb()?, heads, max_bytes).map(drop)
 }
 
-fn copy(from: &Odb<'_>, to: &Odb<'_>, id: Oid) -> Result<(), Unusable> {
+fn copy(from: &Odb<'_>, to: &Odb<'_>, id: Oid, secrets: &Secrets) -> Result<(), Unusable> {
     let object = from.read(id)?;
+    if let Some(name) = secrets.find_in(object.data()) {
+        return Err(Unusable::Secret(id, name.to_owned()));
+    }
     if to.write(object.kind(), object.data())? == id { Ok(()) } else { Err(Unusable::Odd(id)) }
 }
 

@@ -65,6 +65,9 @@ pub enum BundleError {
     /// The bytes are not those that were saved.
     #[error("the commits do not have the checksum that was recorded")]
     ChecksumMismatch,
+    /// The name of a branch holds the secret of this name.
+    #[error("the name of a branch holds the secret {0}")]
+    SecretName(String),
     /// Its refs are none that git could have.
     #[error("the refs are none that git could have")]
     BadRefs,
@@ -87,9 +90,16 @@ impl BundleError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Commits(unusable) => {
-                matches!(unusable, Unusable::TooMany | Unusable::TooLarge(_) | Unusable::Odd(_))
+                matches!(
+                    unusable,
+                    Unusable::TooMany | Unusable::TooLarge(_) | Unusable::Odd(_) | Unusable::Secret(..)
+                )
             }
-            Self::TooLarge { .. } | Self::ChecksumMismatch | Self::BadRefs | Self::BadPack(_) => true,
+            Self::TooLarge { .. }
+            | Self::SecretName(_)
+            | Self::ChecksumMismatch
+            | Self::BadRefs
+            | Self::BadPack(_) => true,
             Self::Git(_) | Self::Repository(_) | Self::Io(_) => false,
         }
     }
@@ -101,6 +111,9 @@ pub fn make_bundle(
     refs: &AgentRefs,
     limit_bytes: u64,
 ) -> Result<CommitBundle, BundleError> {
+    if let Some(name) = workspace.secrets.find_in(&as_json(refs)) {
+        return Err(BundleError::SecretName(name.to_owned()));
+    }
     let heads = refs.commits();
     let mut reader = TreeReader::open(&workspace.tree())?;
     let repository = workspace.host_repository()?;
@@ -136,11 +149,16 @@ fn pack(workspace: &Workspace, heads: &[Oid], limit_bytes: u64) -> Result<Vec<u8
     Ok(pack)
 }
 
+/// Writes refs as they are stored.
+fn as_json(refs: &AgentRefs) -> Vec<u8> {
+    // A map of strings can always be written.
+    serde_json::to_vec(refs).unwrap_or_default()
+}
+
 /// Returns the checksum of a bundle. The refs are written anew for it: a store may keep them in another order.
 fn digest(pack: &[u8], refs: &AgentRefs) -> [u8; 32] {
     let mut sha256 = Sha256::new();
-    // A map of strings can always be written.
-    sha256.update(serde_json::to_vec(refs).unwrap_or_default());
+    sha256.update(as_json(refs));
     sha256.update([0]);
     sha256.update(pack);
     sha256.finalize().into()

@@ -3,7 +3,8 @@
 //! Reads through handles into the worker's own index and object store, in process: no hook, filter or fsmonitor can run,
 //! no pipe holds the scan up, no link leads it out, and the agent's index, HEAD and refs are not touched. Files that changed since the last snapshot are read once; all others are
 //! trusted by their stat data. Nested repositories are stored as the files they hold. Submodules that the base has stay as
-//! they are. What cannot be read or stored is left out and named in [`Snapshot::skipped`].
+//! they are. What cannot be read or stored, and what holds a secret of the attempt, is left out and named in
+//! [`Snapshot::skipped`]; of a file that was stored before it held one the state of then stays.
 //!
 //! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index, or the task keeps it), empty directories, `.git`
 //! directories at any depth.
@@ -27,6 +28,7 @@ use git2::{Index, Oid, Repository};
 use super::Workspace;
 use super::agent_repository::AgentIndex;
 use super::tree_reader::TreeReader;
+use crate::secrets::Secrets;
 pub(super) use agent_index_seen::AgentIndexSeen;
 use agent_index_seen::stamp;
 use known::Known;
@@ -78,6 +80,8 @@ pub struct Skipped {
     pub count: usize,
     /// The first few, each with the reason.
     pub first: Vec<String>,
+    /// The first few that hold a secret, in words for the owner.
+    pub with_secrets: Vec<String>,
 }
 
 impl Skipped {
@@ -87,6 +91,14 @@ impl Skipped {
         self.count += 1;
         if self.first.len() < Self::NAMED {
             self.first.push(format!("{}: {reason}", String::from_utf8_lossy(path)));
+        }
+    }
+
+    /// Leaves a file out because of the secret of this name.
+    fn add_secret(&mut self, path: &[u8], name: &str) {
+        self.count += 1;
+        if self.with_secrets.len() < Self::NAMED {
+            self.with_secrets.push(format!("{} (secret {name})", String::from_utf8_lossy(path)));
         }
     }
 }
@@ -169,7 +181,7 @@ impl Taking {
         before: Option<Oid>,
     ) -> Result<Snapshot, SnapshotError> {
         let Self { repository, index, is_changed, reader, skipped } = self;
-        let stored_bytes = apply(repository, index, reader, changes, skipped)?;
+        let stored_bytes = apply(repository, index, reader, changes, &workspace.secrets, skipped)?;
         let updated = match before {
             Some(before) => updated_tree(repository, index, before, changes)?,
             None => None,
@@ -235,6 +247,7 @@ fn apply(
     index: &mut Index,
     reader: &mut TreeReader,
     changes: &[Change],
+    secrets: &Secrets,
     skipped: &mut Skipped,
 ) -> Result<u64, SnapshotError> {
     if changes.is_empty() {
@@ -245,7 +258,7 @@ fn apply(
             store::remove(index, path)?;
         }
     }
-    let mut store = Store::new(repository, reader)?;
+    let mut store = Store::new(repository, reader, secrets)?;
     for change in changes {
         if let Change::Take(path) = change {
             store.take(index, path, skipped)?;

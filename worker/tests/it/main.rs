@@ -22,6 +22,7 @@ mod push;
 mod repository;
 mod restore;
 mod result;
+mod secrets;
 mod served;
 mod shallow;
 mod snapshot;

@@ -36,6 +36,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("worker_that_dies_halfway_starts_no_agent", worker_that_dies_halfway_starts_no_agent),
     ("agent_can_neither_hang_nor_fake_its_end", agent_can_neither_hang_nor_fake_its_end),
     ("plan_that_is_no_file_is_not_startable", plan_that_is_no_file_is_not_startable),
+    ("a_pipe_whose_writer_is_gone_has_ended", a_pipe_whose_writer_is_gone_has_ended),
     ("end_is_told_as_often_as_asked", end_is_told_as_often_as_asked),
 ];
 
@@ -190,11 +191,20 @@ fn agent_can_neither_hang_nor_fake_its_end() {
 fn plan_that_is_no_file_is_not_startable() {
     let stage = Stage::new("");
     let mut command = stage.shell("true");
-    command.stdin_file = stage.directory.join("fifo");
-    mkfifo(&command.stdin_file, Mode::S_IRWXU).unwrap();
-    assert!(not_started(&stage, &command).contains("not a regular file"));
+    command.stdin_file = stage.directory.join("link");
+    std::os::unix::fs::symlink("plan.txt", &command.stdin_file).unwrap();
+    assert!(not_started(&stage, &command).contains("cannot open the agent's input"));
     command.stdin_file = "/dev/zero".into();
     assert!(not_started(&stage, &command).contains("not a regular file"));
+}
+
+fn a_pipe_whose_writer_is_gone_has_ended() {
+    let stage = Stage::new("");
+    let mut command = stage.shell("cat && exit 7");
+    command.stdin_file = stage.directory.join("fifo");
+    mkfifo(&command.stdin_file, Mode::S_IRWXU).unwrap();
+    let (end, said) = stage.perform(&command);
+    assert_eq!((end, said.as_str()), (AgentEnd::Exited { code: 7, tree: TreeEnd::default() }, ""));
 }
 
 fn end_is_told_as_often_as_asked() {

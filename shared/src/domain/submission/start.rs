@@ -83,7 +83,7 @@ mod tests {
     use crate::domain::{Agent, SubmissionPolicy, TaskId};
 
     fn submission() -> TaskSubmission {
-        let agent = Agent::Command { argv: vec!["true".to_owned()] };
+        let agent = Agent::command(vec!["true".to_owned()]);
         TaskSubmission::new("a".to_owned(), "a".to_owned(), "https://host/a.git".to_owned(), agent)
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::types::Json;
 
 use crate::domain::{
-    Agent, Caps, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, StartPoint, TaskId, WorkerId,
+    Agent, Caps, ClaimedTask, CompletionAction, Epoch, MergeStrategy, OwnerId, StartPoint, TaskId,
+    TaskSecret, WorkerId,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::record;
@@ -64,6 +65,7 @@ impl Store {
                    merge_strategy AS "merge_strategy: MergeStrategy", completion_only,
                    continue_from_task_id AS "continue_from_task_id: TaskId", checkpoint_sha, copy_files, keep_ignored,
                    max_cost_usd, max_tokens,
+                   secrets AS "secrets: Json<Vec<TaskSecret>>",
                    extract(epoch FROM now() - queued_at)::float8 AS "waited_secs!"
             FROM claimed
             "#,
@@ -84,6 +86,7 @@ impl Store {
             target_branch: row.target_branch,
             agent: row.agent.0,
             env: row.env.0,
+            secrets: row.secrets.0,
             max_retries: row.max_retries,
             retry_count: row.retry_count,
             timeout_secs: row.timeout_secs,

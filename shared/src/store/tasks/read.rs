@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use crate::domain::{
     Agent, Completion, CompletionAction, ContractId, DependencyState, Epoch, MergeStrategy, OwnerId, Spend,
-    Task, TaskId, TaskStatus, TaskSummary, TokenUsage, WorkerId,
+    Task, TaskId, TaskSecret, TaskStatus, TaskSummary, TokenUsage, WorkerId,
 };
 use crate::store::{Store, StoreError};
 
@@ -183,7 +183,8 @@ pub(super) async fn task_get_in_txn(
                epoch AS "epoch: Epoch", worker_id AS "worker_id: WorkerId", not_before, status_code, status_message,
                base_commit, result_branch, result_commit, completion_error, last_sequence, version, created_at,
                updated_at, finished_at, merge_strategy AS "merge_strategy: MergeStrategy",
-               completion AS "completion: Json<Completion>", max_cost_usd, max_tokens, spent.*
+               completion AS "completion: Json<Completion>", max_cost_usd, max_tokens,
+               secrets AS "secrets: Json<Vec<TaskSecret>>", spent.*
         FROM tasks, LATERAL (
             SELECT coalesce(sum(input_tokens), 0)::bigint AS "input_tokens!",
                    coalesce(sum(cached_input_tokens), 0)::bigint AS "cached_input_tokens!",
@@ -209,6 +210,7 @@ pub(super) async fn task_get_in_txn(
         target_branch: row.target_branch,
         agent: row.agent.0,
         env: row.env.0,
+        secrets: row.secrets.0,
         priority: row.priority,
         max_retries: row.max_retries,
         retry_count: row.retry_count,

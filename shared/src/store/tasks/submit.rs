@@ -5,6 +5,7 @@
 
 mod insert;
 mod parents;
+mod secrets;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,9 @@ pub enum SubmitError {
     /// The task to go on from has no checkpoint with the tree that is asked for.
     #[error("the task {0} to go on from has no such checkpoint")]
     SourceCheckpointNotFound(TaskId),
+    /// The owner has no secret of this name.
+    #[error("the secret {0} does not exist")]
+    SecretNotFound(String),
     /// PostgreSQL is away.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -181,7 +185,7 @@ impl Store {
         tasks: &[NewTask],
         key: Option<RequestKey<'_>>,
     ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
-        if tasks.iter().all(NewTask::names_no_other) {
+        if tasks.iter().all(NewTask::names_nothing_else) {
             return insert::tasks_insert(&self.pool, owner, tasks, &BTreeMap::new(), key).await;
         }
         let mut txn = self.pool.begin().await?;

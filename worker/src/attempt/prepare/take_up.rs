@@ -16,10 +16,15 @@ use super::{Prepared, accepted, chain, notify, patch_before};
 use crate::git::Cancel;
 use crate::kept;
 use crate::repository::RepositoryCache;
+use crate::secrets::Secrets;
 use crate::workspace::{Workspace, remove_directory, snapshot};
 
 /// Takes the workspace up, if there is one and it is whole.
-pub(super) async fn run(attempt: &Attempt<'_>, threads: &Threads) -> Result<Option<Prepared>, End> {
+pub(super) async fn run(
+    attempt: &Attempt<'_>,
+    threads: &Threads,
+    secrets: &Secrets,
+) -> Result<Option<Prepared>, End> {
     let task = attempt.task;
     if task.completion_only {
         // What is to be delivered is the last checkpoint.
@@ -34,12 +39,13 @@ pub(super) async fn run(attempt: &Attempt<'_>, threads: &Threads) -> Result<Opti
     let last = patch_before(attempt, i32::MAX).await?;
     let repositories = Arc::clone(&attempt.context().repositories);
     let (url, cancel) = (task.repository_url.clone(), threads.cancel().clone());
+    let secrets = secrets.clone();
     let root = attempt.life.work_dir.path().join(kept::name(task.id, task.epoch));
     let number = last.as_ref().map(|last| last.number);
     let (restored_tree, keep_ignored) = (last.map(|last| last.tree_id), task.keep_ignored.clone());
     // Made whole in there: if the attempt ends meanwhile, what is dropped unseen removes its workspace.
     let taking_up = threads.run(move || {
-        let workspace = take_up(&repositories, &url, &commit, place, root, &cancel)?;
+        let workspace = take_up(&repositories, &url, &commit, Place { place, root, secrets }, &cancel)?;
         let mut prepared = Prepared::new(workspace.keeping(&keep_ignored));
         (prepared.restored_tree, prepared.resumed_from) = (restored_tree, number);
         Ok::<_, String>(prepared)
@@ -65,13 +71,19 @@ async fn may_resume(attempt: &Attempt<'_>) -> Result<bool, End> {
     accepted(asking.await)
 }
 
+/// Where the workspace is, where it belongs, and what it must not let out.
+struct Place {
+    place: PathBuf,
+    root: PathBuf,
+    secrets: Secrets,
+}
+
 /// Brings the workspace to its new place, and reads it once. Blocks.
 fn take_up(
     repositories: &RepositoryCache,
     url: &str,
     commit: &str,
-    place: PathBuf,
-    root: PathBuf,
+    Place { place, root, secrets }: Place,
     cancel: &Cancel,
 ) -> Result<Workspace, String> {
     let whole = repositories
@@ -80,6 +92,7 @@ fn take_up(
         .and_then(|git_dir| {
             Workspace::take_up(&place, &root, &git_dir, commit, cancel).map_err(|error| chain(&error))
         })
+        .map(|workspace| workspace.guarding(secrets))
         .and_then(|workspace| snapshot(&workspace).map_err(|error| chain(&error)).map(|_snapshot| workspace));
     if whole.is_err() {
         discard(&place);

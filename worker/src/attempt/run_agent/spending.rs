@@ -18,14 +18,14 @@ const NOTE_PERIOD: Duration = Duration::from_secs(5);
 
 /// What a task may spend and what its attempts before this one have spent.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Budget {
+pub(in crate::attempt) struct Budget {
     caps: Caps,
     before: Spend,
 }
 
 impl Budget {
     /// Reads it, for a task that has any.
-    pub(super) async fn of(attempt: &Attempt<'_>) -> Result<Self, End> {
+    pub(in crate::attempt) async fn of(attempt: &Attempt<'_>) -> Result<Self, End> {
         let (caps, store) = (attempt.task.caps, &attempt.context().store);
         if caps == Caps::default() {
             return Ok(Self::default());
@@ -33,6 +33,11 @@ impl Budget {
         let asking =
             attempt.insist(|| async { Ok(Fenced::Accepted(store.attempts_spent(attempt.task.id).await?)) });
         Ok(Self { caps, before: accepted(asking.await)? })
+    }
+
+    /// Returns what there is of it behind what the attempt has spent so far.
+    pub(super) fn behind(&self, so_far: &Spend) -> Self {
+        Self { caps: self.caps, before: self.before.plus(so_far) }
     }
 
     /// Says in words that it is spent, if it is.
@@ -54,15 +59,16 @@ impl Budget {
     }
 }
 
-/// Notes what is spent until the agent has ended.
+/// Notes what is spent, with what the attempt had spent before, until the agent has ended.
 pub(super) async fn keep_account(
     attempt: &Attempt<'_>,
+    before: &Spend,
     mut spent: watch::Receiver<Spend>,
     ended: &CancellationToken,
 ) {
     let account = async {
         while spent.changed().await.is_ok() {
-            let so_far = *spent.borrow_and_update();
+            let so_far = before.plus(&spent.borrow_and_update());
             note(attempt, &so_far).await;
             sleep(NOTE_PERIOD).await; // why: not more often than that
         }

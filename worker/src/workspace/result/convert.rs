@@ -34,7 +34,7 @@ pub(super) fn convert<'a>(
     fs::create_dir(&copies)?;
     let mut copied = HashSet::new();
     for file in changed {
-        if is_plain(file.mode) && copy(reader, &copies, file)? {
+        if is_plain(file.mode) && copy(workspace, reader, &copies, file)? {
             copied.insert(file.path.as_slice());
         } else if index.get_path(as_path(&file.path), 0).is_some() {
             // A link, say, where the index has attributes.
@@ -51,15 +51,23 @@ fn is_plain(mode: FileMode) -> bool {
     matches!(mode, FileMode::Blob | FileMode::BlobExecutable)
 }
 
-/// Copies a file, and tells whether it was there.
-fn copy(reader: &mut TreeReader, copies: &Path, file: &Changed) -> std::io::Result<bool> {
+/// Copies a file, and tells whether it was there and may be taken: one that holds a secret goes as the snapshot has it.
+fn copy(
+    workspace: &Workspace,
+    reader: &mut TreeReader,
+    copies: &Path,
+    file: &Changed,
+) -> std::io::Result<bool> {
     let Found::File(source, _) = reader.find(&file.path) else { return Ok(false) };
     let target = copies.join(as_path(&file.path));
     if let Some(directory) = target.parent() {
         fs::create_dir_all(directory)?;
     }
-    let mut copy = File::create_new(target)?;
-    std::io::copy(&mut source.take(MAX_FILE_BYTES), &mut copy)?;
+    let mut copy = File::create_new(&target)?;
+    if workspace.secrets().copy(&mut source.take(MAX_FILE_BYTES), &mut copy)?.is_some() {
+        fs::remove_file(target)?;
+        return Ok(false);
+    }
     let mode = if file.mode == FileMode::BlobExecutable { 0o700 } else { 0o600 };
     copy.set_permissions(Permissions::from_mode(mode))?;
     Ok(true)

@@ -10,6 +10,7 @@ use git2::{ErrorCode, Index, IndexEntry, ObjectType, Odb, Oid, Repository};
 use super::super::tree_reader::{Found, TreeReader, size_of};
 use super::stat_data::{entry_of, is_settled};
 use super::{Skipped, SnapshotError, link_names, path_of};
+use crate::secrets::Secrets;
 
 /// Files beyond this size are left out.
 const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -19,16 +20,30 @@ const MAX_SNAPSHOT_BYTES: u64 = 2 << 30;
 const OBJECT_BYTES: u64 = 4 << 10;
 /// Up to this size a file is read whole; beyond, it goes through a file of the object store.
 const WHOLE_FILE_BYTES: u64 = 16 << 20;
+
+/// What became of a file.
+enum Stored<'a> {
+    As(Oid),
+    /// It holds the secret of this name.
+    Secret(&'a str),
+    Unreadable(std::io::Error),
+}
+
 pub(super) struct Store<'a> {
     repository: &'a Repository,
     objects: Odb<'a>,
     reader: &'a mut TreeReader,
+    secrets: &'a Secrets,
     stored_bytes: u64,
 }
 
 impl<'a> Store<'a> {
-    pub(super) fn new(repository: &'a Repository, reader: &'a mut TreeReader) -> Result<Self, git2::Error> {
-        Ok(Self { repository, objects: repository.odb()?, reader, stored_bytes: 0 })
+    pub(super) fn new(
+        repository: &'a Repository,
+        reader: &'a mut TreeReader,
+        secrets: &'a Secrets,
+    ) -> Result<Self, git2::Error> {
+        Ok(Self { repository, objects: repository.odb()?, reader, secrets, stored_bytes: 0 })
     }
 
     pub(super) fn stored_bytes(&self) -> u64 {
@@ -42,6 +57,10 @@ impl<'a> Store<'a> {
         path: &[u8],
         skipped: &mut Skipped,
     ) -> Result<(), SnapshotError> {
+        if let Some(name) = self.secrets.find_in(path) {
+            skipped.add_secret(b"a file with the secret in its name", name);
+            return Ok(());
+        }
         // Before the look: what changes from here on must show in the stat data.
         let looked = SystemTime::now();
         match self.reader.find(path) {
@@ -52,14 +71,21 @@ impl<'a> Store<'a> {
                 skipped.add(path, format_args!("larger than {MAX_FILE_BYTES} bytes"));
             }
             Found::File(file, stat) => match self.store_file(file, size_of(&stat))? {
-                Ok(id) => enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?,
-                Err(error) => skipped.add(path, error),
+                Stored::As(id) => {
+                    enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?;
+                }
+                Stored::Secret(name) => skipped.add_secret(path, name),
+                Stored::Unreadable(error) => skipped.add(path, error),
             },
             // git takes no checkpoint back that has such a link.
             Found::Link(..) if link_names::is_refused(path) => {
                 skipped.add(path, "a link of this name is dangerous")
             }
             Found::Link(target, stat) => {
+                if let Some(name) = self.secrets.find_in(target.as_bytes()) {
+                    skipped.add_secret(path, name);
+                    return Ok(());
+                }
                 let id = self.objects.write(ObjectType::Blob, target.as_bytes())?;
                 enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?;
             }
@@ -74,23 +100,27 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Stores a file as it reads; the inner error is one of reading.
-    fn store_file(&mut self, mut file: File, length: u64) -> Result<std::io::Result<Oid>, SnapshotError> {
+    /// Stores a file as it reads, unless it holds a secret.
+    fn store_file(&mut self, mut file: File, length: u64) -> Result<Stored<'a>, SnapshotError> {
         self.stored_bytes += length + OBJECT_BYTES;
         if self.stored_bytes > MAX_SNAPSHOT_BYTES {
             return Err(SnapshotError::TooLarge { limit_bytes: MAX_SNAPSHOT_BYTES });
         }
         if length > WHOLE_FILE_BYTES {
             let mut blob = self.repository.blob_writer(None)?;
-            return match std::io::copy(&mut file.take(MAX_FILE_BYTES), &mut blob) {
-                Ok(_) => Ok(Ok(blob.commit()?)),
-                Err(error) => Ok(Err(error)),
+            return match self.secrets.copy(&mut file.take(MAX_FILE_BYTES), &mut blob) {
+                Ok(None) => Ok(Stored::As(blob.commit()?)),
+                Ok(Some(name)) => Ok(Stored::Secret(name)),
+                Err(error) => Ok(Stored::Unreadable(error)),
             };
         }
         let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         match file.by_ref().take(2 * WHOLE_FILE_BYTES).read_to_end(&mut content) {
-            Ok(_) => Ok(Ok(self.objects.write(ObjectType::Blob, &content)?)),
-            Err(error) => Ok(Err(error)),
+            Ok(_) => match self.secrets.find_in(&content) {
+                Some(name) => Ok(Stored::Secret(name)),
+                None => Ok(Stored::As(self.objects.write(ObjectType::Blob, &content)?)),
+            },
+            Err(error) => Ok(Stored::Unreadable(error)),
         }
     }
 }

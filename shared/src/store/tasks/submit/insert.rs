@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::parents::{parents_lock_in_txn, part_of_in_txn};
+use super::secrets::secrets_check_in_txn;
 use super::sources::sources_check_in_txn;
 use super::{AcceptedTask, ReadyTask, RequestKey, SubmitError};
 use crate::domain::{CompletionAction, ContractId, MergeStrategy, NewTask, OwnerId, TaskId, TaskStatus};
@@ -21,6 +22,7 @@ pub(in crate::store) async fn tasks_insert_in_txn(
 ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
     part_of_in_txn(txn, owner, tasks).await?;
     sources_check_in_txn(txn, owner, tasks).await?;
+    secrets_check_in_txn(txn, owner, tasks).await?;
     let satisfied = parents_lock_in_txn(txn, owner, tasks).await?;
     tasks_insert(txn, owner, tasks, &satisfied, key).await
 }
@@ -54,6 +56,7 @@ struct Rows<'a> {
     target_branches: Vec<Option<&'a str>>,
     agents: Vec<Value>,
     envs: Vec<Value>,
+    secrets: Vec<Value>,
     priorities: Vec<Option<i16>>,
     labels: Vec<String>,
     max_retries: Vec<Option<i16>>,
@@ -118,6 +121,7 @@ impl<'a> Rows<'a> {
         self.target_branches.push(asked.target_branch.as_deref());
         self.agents.push(serde_json::to_value(&asked.agent)?);
         self.envs.push(serde_json::to_value(&asked.env)?);
+        self.secrets.push(serde_json::to_value(&asked.secrets)?);
         self.priorities.push(asked.priority);
         self.labels.push(asked.labels.join(" "));
         self.max_retries.push(asked.max_retries);
@@ -158,11 +162,11 @@ async fn rows_insert(
                 $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[], $17::jsonb[], $18::smallint[],
                 $19::text[], $20::smallint[], $21::integer[], $22::integer[], $23::completion_action[], $27::integer[],
                 $28::uuid[], $29::text[], $30::text[], $31::text[], $32::merge_strategy[],
-                $33::float8[], $34::bigint[]
+                $33::float8[], $34::bigint[], $35::jsonb[]
             ) AS a (id, undone_parents, run_at, parent_task_id, contract_id, name, plan, description, repository_url,
                     base_branch, target_branch, agent, env, priority, labels, max_retries, timeout_secs,
                     checkpoint_interval_secs, completion_action, open_children, continue_from_task_id, checkpoint_sha,
-                    copy_files, keep_ignored, merge_strategy, max_cost_usd, max_tokens)
+                    copy_files, keep_ignored, merge_strategy, max_cost_usd, max_tokens, secrets)
             WHERE $2::text IS NULL OR EXISTS (SELECT FROM key)
         ), created AS (
             INSERT INTO tasks (id, owner_id, status, slot, queued_at, undone_parents, run_at, not_before,
@@ -170,7 +174,7 @@ async fn rows_insert(
                                target_branch, agent, env, priority, labels, max_retries, timeout_secs,
                                checkpoint_interval_secs, completion_action, open_children, continue_from_task_id,
                                checkpoint_sha, copy_files, keep_ignored, merge_strategy, max_cost_usd, max_tokens,
-                               last_sequence)
+                               secrets, last_sequence)
             SELECT id, $1, CASE WHEN free AND NOT limited THEN 'queued' ELSE 'pending' END::task_status,
                    CASE WHEN free AND limited THEN 'waiting' ELSE 'none' END::slot_state,
                    CASE WHEN free AND NOT limited THEN now() END, undone_parents, run_at, CASE WHEN NOT free THEN run_at END,
@@ -179,7 +183,7 @@ async fn rows_insert(
                    coalesce(max_retries, 3::smallint), timeout_secs, coalesce(checkpoint_interval_secs, 30),
                    completion_action, open_children, continue_from_task_id, checkpoint_sha,
                    string_to_array(copy_files, E'\n'), string_to_array(keep_ignored, E'\n'), merge_strategy,
-                   max_cost_usd, max_tokens, 1
+                   max_cost_usd, max_tokens, secrets, 1
             FROM asked
             RETURNING id, status, slot, priority, queued_at, labels
         ), edge AS (
@@ -229,6 +233,7 @@ async fn rows_insert(
         &rows.merge_strategies as &[MergeStrategy],
         &rows.max_costs_usd as _,
         &rows.max_tokens as _,
+        &rows.secrets,
     )
     .map(|row| AcceptedTask {
         id: row.id,
