@@ -105,7 +105,9 @@ impl Stack {
     pub(crate) fn run_as(&mut self, user: u32) {
         self.user = Some(user);
         let owner = format!("{user}:{user}");
-        assert!(Command::new("chown").arg("-R").arg(owner).arg(self.directory.path()).status().unwrap().success());
+        assert!(
+            Command::new("chown").arg("-R").arg(owner).arg(self.directory.path()).status().unwrap().success()
+        );
         let home = self.directory.path().to_str().unwrap().to_owned();
         self.set_env("HOME", home);
     }

@@ -55,7 +55,12 @@ fn recorded(client: AgentClient, path: &str) -> String {
     std::fs::read_to_string(format!("{root}/{}/{path}.jsonl", client.as_str())).unwrap()
 }
 
-fn hear(adapter: &dyn Adapter, client: AgentClient, name: &str, before: TokenUsage) -> (Heard, Vec<AgentEvent>) {
+fn hear(
+    adapter: &dyn Adapter,
+    client: AgentClient,
+    name: &str,
+    before: TokenUsage,
+) -> (Heard, Vec<AgentEvent>) {
     let mut heard = Heard { used_before: before, ..Heard::default() };
     let lines = recorded(client, name);
     let read = |line: &str| {

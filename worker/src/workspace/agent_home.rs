@@ -66,7 +66,11 @@ pub(crate) fn write_file(home: &Path, directory: &str, path: &str, content: &[u8
 }
 
 /// Removes the files right in `directory` of the home whose names `is_one` knows. No agent runs.
-pub(crate) fn remove_files(home: &Path, directory: &str, is_one: impl Fn(&str) -> bool) -> std::io::Result<()> {
+pub(crate) fn remove_files(
+    home: &Path,
+    directory: &str,
+    is_one: impl Fn(&str) -> bool,
+) -> std::io::Result<()> {
     let listing = TreeReader::open(home)?.list(directory.as_bytes());
     let Listing::Names { names, .. } = listing else { return Ok(()) };
     let writer = TreeWriter::open(home)?;
@@ -132,8 +136,10 @@ mod tests {
         symlink(elsewhere.path(), home.path().join(".d")).unwrap();
         remove_files(home.path(), ".c", is_one).unwrap();
         let _ = remove_files(home.path(), ".d", is_one);
-        let mut left: Vec<_> =
-            std::fs::read_dir(home.path().join(".c")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> = std::fs::read_dir(home.path().join(".c"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         left.sort();
         assert_eq!(left, ["settings", "state-directory"]);
         assert!(home.path().join(".c/state-directory/state").exists());
