@@ -9,7 +9,11 @@ use crate::stage::{Answer, Stage, TASKS, submission};
 
 async fn call(stage: &Stage, method: &str, template: &str, id: TaskId) -> Answer {
     let path = template.replace("{id}", &id.to_string()).replace("{number}", "1");
-    let body = if method == "PUT" { Body::from(r#"{"version":1,"name":"b"}"#) } else { Body::empty() };
+    let body = match (method, template.rsplit('/').next()) {
+        ("PUT", _) => Body::from(r#"{"version":1,"name":"b"}"#),
+        (_, Some("message")) => Body::from(r#"{"text":"b"}"#),
+        _ => Body::empty(),
+    };
     let request = stage.request(method, &path).header("content-type", "application/json");
     stage.send(request.body(body).unwrap()).await
 }
