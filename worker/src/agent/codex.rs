@@ -58,8 +58,8 @@ impl Codex {
     }
 }
 
-/// Tells whether a file is of the database with the paths of all threads: `state_5.sqlite` and what SQLite puts beside it. A
-/// thread whose path is not there (any more) is not looked for elsewhere as long as the database has it.
+/// Tells whether a file is of the database with the paths of all threads: `state_5.sqlite` and the files
+/// beside it. A thread whose path is not there (any more) is not looked for elsewhere as long as the database has it.
 fn is_state_database(name: &str) -> bool {
     name.starts_with("state_") && name.contains(".sqlite")
 }

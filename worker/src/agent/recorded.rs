@@ -120,20 +120,14 @@ fn a_failing_tool_is_a_call_and_its_result() {
         [(&Claude as &dyn Adapter, AgentClient::Claude), (&Codex as &dyn Adapter, AgentClient::Codex)]
     {
         let (_, events) = hear(adapter, client, "failing_tool", TokenUsage::default());
-        let calls: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                AgentEvent::ToolUse { id, input, .. } => Some((id, input.to_string())),
-                _ => None,
-            })
-            .collect();
-        let results: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                AgentEvent::ToolResult { id, text, is_error } => Some((id, text, is_error)),
-                _ => None,
-            })
-            .collect();
+        let (mut calls, mut results) = (Vec::new(), Vec::new());
+        for event in &events {
+            if let AgentEvent::ToolUse { id, input, .. } = event {
+                calls.push((id, input.to_string()));
+            } else if let AgentEvent::ToolResult { id, text, is_error } = event {
+                results.push((id, text, is_error));
+            }
+        }
         let ([(call, input)], [(result, text, is_error)]) = (&calls[..], &results[..]) else {
             panic!("{events:#?}")
         };
