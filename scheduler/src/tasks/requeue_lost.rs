@@ -60,7 +60,7 @@ pub(super) async fn run_once(
         after = (last.queued_at, last.id);
         let is_last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
         let missing = context.queue.ready_missing(page).await?;
-        context.queue.ready_push(&missing).await?;
+        context.queue.ready_restore(&missing).await?;
         changed += missing.len();
         if is_last {
             return Ok(Report { changed, more: false });

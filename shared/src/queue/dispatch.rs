@@ -30,10 +30,23 @@ impl Queue {
     /// # Errors
     /// Redis is away.
     pub async fn ready_push(&self, tasks: &[ReadyTask]) -> Result<(), QueueError> {
+        self.enter(tasks, "all").await
+    }
+
+    /// The same for tasks that were found missing: one that was entered since then stays as it was entered, because what was
+    /// read of it before, such as whom it excludes, may be past.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn ready_restore(&self, tasks: &[ReadyTask]) -> Result<(), QueueError> {
+        self.enter(tasks, "missing").await
+    }
+
+    async fn enter(&self, tasks: &[ReadyTask], which: &str) -> Result<(), QueueError> {
         let script = Script::new(include_str!("lua/push_ready.lua"));
         for batch in tasks.chunks(PUSH_BATCH) {
             let mut call = script.key(self.keys.root());
-            call.arg(INBOX_TTL_MS);
+            call.arg(INBOX_TTL_MS).arg(which);
             for task in batch {
                 let excluded: Vec<_> = task.excluded_worker_ids.iter().map(WorkerId::to_string).collect();
                 call.arg(task.id.to_string())

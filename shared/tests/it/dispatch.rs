@@ -75,6 +75,21 @@ async fn an_exclusion_that_was_lifted_is_forgotten() {
 }
 
 #[tokio::test]
+async fn what_was_read_of_a_task_before_its_exclusion_was_lifted_does_not_bring_that_back() {
+    let q = OwnQueue::new().queue;
+    let worker = WorkerId::new();
+    let before = ready(50, Utc::now(), &[worker]);
+    let mut now = before.clone();
+    now.excluded_worker_ids.clear();
+    q.ready_push(std::slice::from_ref(&now)).await.unwrap();
+    q.ready_restore(std::slice::from_ref(&before)).await.unwrap();
+    assert_eq!(q.ready_claim(worker, &[], 1).await.unwrap(), [now.id]);
+    // One that is missing is entered all the same.
+    q.ready_restore(std::slice::from_ref(&now)).await.unwrap();
+    assert_eq!(q.ready_claim(worker, &[], 1).await.unwrap(), [now.id]);
+}
+
+#[tokio::test]
 async fn a_waiting_worker_is_rung_for_a_task_that_it_may_have_and_for_no_other() {
     let q = OwnQueue::new().queue;
     let (barred, free, busy) = (WorkerId::new(), WorkerId::new(), WorkerId::new());

@@ -4,9 +4,10 @@
 -- they are now, or where it left if that is ahead of them: it has saved nothing up, and leaving pays nothing off.
 -- KEYS[1] root     every name below starts with it
 -- ARGV[1] how long an unread inbox lives, in milliseconds
--- ARGV[2 ..] for each task: id, score, owner, weight, labels with spaces between, excluded worker ids with spaces between
+-- ARGV[2] `missing` leaves tasks as they are that are in already: the caller may know less than who entered them
+-- ARGV[3 ..] for each task: id, score, owner, weight, labels with spaces between, excluded worker ids with spaces between
 -- Returns how many workers were rung.
-local root, ttl_ms = KEYS[1], ARGV[1]
+local root, ttl_ms, only_missing = KEYS[1], ARGV[1], ARGV[2] == 'missing'
 local excluded_key, waiting_key = root .. ':excluded', root .. ':waiting'
 local PAGE, MAX_LOOKS = 32, 1024
 
@@ -56,29 +57,32 @@ local function ring(labels, excluded)
 end
 
 local has_exclusions = redis.call('EXISTS', excluded_key) == 1
-local lanes = {}
-for i = 2, #ARGV, 6 do
+local lanes, entered = {}, {}
+for i = 3, #ARGV, 6 do
   local id, score, owner, weight, labels, excluded =
     ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
-  if excluded ~= '' then redis.call('HSET', excluded_key, id, excluded)
-  elseif has_exclusions then redis.call('HDEL', excluded_key, id) end
   local lane = root .. ':lane:' .. owner .. ':' .. labels
-  local entries = lanes[lane]
-  if entries then
-    entries[#entries + 1], entries[#entries + 2] = score, id
-  else
-    lanes[lane] = { score, id }
-    redis.call('HSET', root .. ':weights:' .. labels, owner, weight)
-    if not redis.call('ZSCORE', root .. ':owners:' .. labels, owner) then
-      local known = redis.call('HMGET', root .. ':passes:' .. labels, owner, '')
-      local pass = math.max(tonumber(known[1] or '0'), tonumber(known[2] or '0'))
-      redis.call('ZADD', root .. ':owners:' .. labels, string.format('%.17g', pass), owner)
-      redis.call('SADD', root .. ':label_sets', labels)
+  if not (only_missing and redis.call('ZSCORE', lane, id)) then
+    entered[#entered + 1] = i
+    if excluded ~= '' then redis.call('HSET', excluded_key, id, excluded)
+    elseif has_exclusions then redis.call('HDEL', excluded_key, id) end
+    local entries = lanes[lane]
+    if entries then
+      entries[#entries + 1], entries[#entries + 2] = score, id
+    else
+      lanes[lane] = { score, id }
+      redis.call('HSET', root .. ':weights:' .. labels, owner, weight)
+      if not redis.call('ZSCORE', root .. ':owners:' .. labels, owner) then
+        local known = redis.call('HMGET', root .. ':passes:' .. labels, owner, '')
+        local pass = math.max(tonumber(known[1] or '0'), tonumber(known[2] or '0'))
+        redis.call('ZADD', root .. ':owners:' .. labels, string.format('%.17g', pass), owner)
+        redis.call('SADD', root .. ':label_sets', labels)
+      end
     end
   end
 end
 for lane, entries in pairs(lanes) do redis.call('ZADD', lane, unpack(entries)) end
 
 local rung = 0
-for i = 2, #ARGV, 6 do rung = rung + ring(ARGV[i + 4], ARGV[i + 5]) end
+for _, i in ipairs(entered) do rung = rung + ring(ARGV[i + 4], ARGV[i + 5]) end
 return rung
