@@ -136,15 +136,9 @@ impl BorrowedCopy {
 }
 
 impl Workspace {
-    /// Makes the workspace at `root` (what is there already is removed) with the base checked out. One git process.
-    ///
-    /// All git processes of the workspace end when `cancel` is cancelled.
-    pub fn create(root: &Path, base: &Base<'_>, cancel: &Cancel) -> Result<Self, WorkspaceError> {
-        let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
-        let root = std::path::absolute(root).map_err(failed)?;
-        let copy = BorrowedCopy::of(base.cache_git_dir).map_err(failed)?;
-        let base_commit = Oid::from_str(base.commit)?;
-        let workspace = Self {
+    /// Nothing is known yet of what is at `root`.
+    fn at(root: PathBuf, base_commit: Oid, copy: Arc<BorrowedCopy>, cancel: &Cancel) -> Self {
+        Self {
             root,
             base_commit,
             keep_ignored: Arc::default(),
@@ -153,7 +147,18 @@ impl Workspace {
             last_look: Arc::default(),
             cancel: cancel.clone(),
             copy,
-        };
+        }
+    }
+
+    /// Makes the workspace at `root` (what is there already is removed) with the base checked out. One git process.
+    ///
+    /// All git processes of the workspace end when `cancel` is cancelled.
+    pub fn create(root: &Path, base: &Base<'_>, cancel: &Cancel) -> Result<Self, WorkspaceError> {
+        let failed = |source| WorkspaceError::Io { path: root.to_owned(), source };
+        let root = std::path::absolute(root).map_err(failed)?;
+        let copy = BorrowedCopy::of(base.cache_git_dir).map_err(failed)?;
+        let base_commit = Oid::from_str(base.commit)?;
+        let workspace = Self::at(root, base_commit, copy, cancel);
         remove_directory(&workspace.root).map_err(failed)?;
         for directory in [workspace.tree(), workspace.home(), workspace.tmp()] {
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -211,16 +216,7 @@ impl Workspace {
         remove_directory(&root).map_err(failed)?;
         std::fs::rename(place, &root).map_err(failed)?;
         let base_commit = Oid::from_str(base_commit)?;
-        let workspace = Self {
-            root,
-            base_commit,
-            keep_ignored: Arc::default(),
-            secrets: Secrets::default(),
-            agent_index_seen: Arc::default(),
-            last_look: Arc::default(),
-            cancel: cancel.clone(),
-            copy,
-        };
+        let workspace = Self::at(root, base_commit, copy, cancel);
         let objects = std::path::absolute(objects_dir(cache_git_dir)).map_err(failed)?;
         git_dir::mend_host(&workspace.host_git(), &objects).map_err(failed)?;
         history::check_old(&workspace)?;
