@@ -142,7 +142,7 @@ async fn a_task_whose_secret_was_deleted_fails_without_retries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_replaced_by_way_of_its_use_and_without_it_the_task_says_so() {
     let (first, second, third) = ("0a".repeat(32), "0b".repeat(32), "0c".repeat(32));
-    let mut stack = Stack::prepared(Options { workers: 1, slots: 1, durable: false, programs: None });
+    let mut stack = Stack::prepared(Options { workers: 1, slots: 1, durable: true, programs: None });
     stack.set_env("MAKIMA_SECRETS_KEY", &first);
     stack.up().await;
     assert!(!stack.data_dir().join("secrets.key").exists(), "there is a key already");

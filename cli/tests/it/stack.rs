@@ -169,8 +169,10 @@ impl Stack {
         self.http = reqwest::Client::builder().default_headers(headers).build().unwrap();
     }
 
-    /// Kills `up` and everything below it at the same moment.
+    /// Kills `up` and everything below it at the same moment, the servers too: for durable stacks, since others may
+    /// then forget what they confirmed a moment ago.
     pub(crate) fn kill_everything(&mut self) {
+        assert!(self.options.durable, "servers without fsync may forget what they confirmed");
         let mut up = self.up.take().unwrap();
         process_tree::kill_tree(i32::try_from(up.id()).unwrap());
         up.wait().unwrap();
