@@ -148,7 +148,7 @@ impl Attempt<'_> {
         if let Some(outcome) = outcome {
             telemetry::record::attempt_ended(self.begun, outcome);
         }
-        if to == TaskStatus::Done {
+        if TaskStatus::SATISFIED.contains(&to) {
             self.life.tally.done();
         }
     }

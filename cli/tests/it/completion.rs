@@ -77,7 +77,7 @@ async fn a_conflict_is_merged_by_a_retry_after_the_base_was_mended_and_the_agent
     let done = stack.wait_for_end(&id).await;
     assert_eq!(
         (&done["status"], &done["completion"]["status"]),
-        (&json!("done"), &json!("merged")),
+        (&json!("merged"), &json!("merged")),
         "{done:#}"
     );
     assert_eq!((&done["completionError"], &done["resultBranch"]), (&json!(null), &json!("main")));
@@ -109,8 +109,8 @@ async fn tasks_that_merge_at_the_same_time_all_land() {
     }
     std::fs::write(&gate, "").unwrap();
     for id in &ids {
-        let done = stack.wait_for_end(id).await;
-        assert_eq!(done["completion"]["status"], "merged", "{done:#}\n{}", stack.log());
+        let end = stack.wait_for_end(id).await;
+        assert_eq!(end["status"], "merged", "{end:#}\n{}", stack.log());
     }
     for number in 0..4 {
         assert_eq!(stack.repository.file("main", &format!("{number}.txt")), format!("{number}\n"));

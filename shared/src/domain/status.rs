@@ -93,6 +93,7 @@ impl TaskStatus {
                 matches!(
                     next,
                     Self::Done
+                        | Self::Merged
                         | Self::Pending
                         | Self::Queued
                         | Self::Failed
@@ -104,8 +105,7 @@ impl TaskStatus {
             Self::Paused | Self::Interrupted => {
                 matches!(next, Self::Pending | Self::Queued | Self::Cancelled)
             }
-            Self::Done => matches!(next, Self::Merged),
-            Self::Merged | Self::Failed | Self::Cancelled => false,
+            Self::Done | Self::Merged | Self::Failed | Self::Cancelled => false,
         }
     }
 
@@ -156,11 +156,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminal_statuses_lead_nowhere_but_to_merged() {
+    fn terminal_statuses_lead_nowhere() {
         for from in TaskStatus::TERMINAL {
             for to in TaskStatus::ALL {
-                let legal = from == TaskStatus::Done && to == TaskStatus::Merged;
-                assert_eq!(from.may_become(to), legal, "{from} -> {to}");
+                assert!(!from.may_become(to), "{from} -> {to}");
             }
         }
     }

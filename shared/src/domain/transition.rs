@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{AttemptOutcome, Completion, Epoch, RetryPolicy, TaskStatus, WorkerId};
+use super::{AttemptOutcome, Completion, CompletionStatus, Epoch, RetryPolicy, TaskStatus, WorkerId};
 
 /// Why something happened: a stable code for programs, and words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,17 +136,19 @@ impl Transition {
         Self { epoch: Some(epoch), ..Self::new("started", &[TaskStatus::Starting], TaskStatus::Running) }
     }
 
-    /// The agent ended well and its result is where it belongs. A task whose start was not told goes through `running` on the
-    /// way: both events are written.
+    /// The agent ended well and its result is where it belongs: in the base branch, if the task is `merged` by it. A task
+    /// whose start was not told goes through `running` on the way: both events are written.
     #[must_use]
     pub fn completed(epoch: Epoch, mut result: TaskResult) -> Self {
         result.completion_error = result.completion_error.map(storable);
         *result.completion = std::mem::take(&mut *result.completion).storable();
+        let is_merged = result.completion.status == CompletionStatus::Merged;
+        let to = if is_merged { TaskStatus::Merged } else { TaskStatus::Done };
         Self {
             epoch: Some(epoch),
             attempt_end: Some(AttemptEnd { outcome: AttemptOutcome::Completed, exit_code: Some(0) }),
             result,
-            ..Self::new("completed", &TaskStatus::ACTIVE, TaskStatus::Done)
+            ..Self::new("completed", &TaskStatus::ACTIVE, to)
         }
     }
 
@@ -270,9 +272,12 @@ mod tests {
     fn every_transition_is_a_legal_edge() {
         let epoch = Epoch::from(1);
         let policy = RetryPolicy::default();
+        let completion = Completion { status: CompletionStatus::Merged, ..Completion::default() };
+        let merged = TaskResult { completion: Box::new(completion), ..TaskResult::default() };
         let all = [
             Transition::started(epoch),
             Transition::completed(epoch, TaskResult::default()),
+            Transition::completed(epoch, merged),
             Transition::attempt_failed(epoch, failure(false), 0, 3, &policy),
             Transition::attempt_failed(epoch, failure(false), 3, 3, &policy),
             Transition::handed_back(epoch),
@@ -285,7 +290,7 @@ mod tests {
         ];
         for transition in all {
             for from in transition.from {
-                if (*from, transition.to) == (TaskStatus::Starting, TaskStatus::Done) {
+                if *from == TaskStatus::Starting && TaskStatus::SATISFIED.contains(&transition.to) {
                     // By way of `running`, which has an event of its own.
                     continue;
                 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use makima_shared::domain::{
-    AttemptOutcome, EventKind, Failure, Reason, StatusChange, TaskId, TaskResult, TaskStatus, Transition,
-    WorkerId, fold_statuses,
+    AttemptOutcome, CompletionStatus, EventKind, Failure, Reason, StatusChange, TaskId, TaskResult,
+    TaskStatus, Transition, WorkerId, fold_statuses,
 };
 use makima_shared::store::{
     Applied, ChangeError, DeleteError, Fenced, OpenAttempt, StartOutcome, SubmitError,
@@ -35,7 +35,7 @@ enum Operation {
     Start(Index),
     Append(Index, usize),
     Checkpoint(Index),
-    Complete(Index),
+    Complete { attempt: Index, merged: bool },
     Fail { attempt: Index, permanent: bool },
     HandBack(Index),
     Cancel(Index),
@@ -56,7 +56,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => index().prop_map(Operation::Start),
         6 => (index(), 0_usize..4).prop_map(|(attempt, lines)| Operation::Append(attempt, lines)),
         3 => index().prop_map(Operation::Checkpoint),
-        5 => index().prop_map(Operation::Complete),
+        5 => (index(), any::<bool>())
+            .prop_map(|(attempt, merged)| Operation::Complete { attempt, merged }),
         3 => (index(), prop::bool::weighted(0.1))
             .prop_map(|(attempt, permanent)| Operation::Fail { attempt, permanent }),
         2 => index().prop_map(Operation::HandBack),
@@ -121,8 +122,12 @@ impl World {
             Operation::Start(attempt) => self.transition(attempt, |a| Transition::started(a.epoch)).await,
             Operation::Append(attempt, lines) => self.append(attempt, lines).await,
             Operation::Checkpoint(attempt) => self.checkpoint(attempt).await,
-            Operation::Complete(attempt) => {
-                self.transition(attempt, |a| Transition::completed(a.epoch, TaskResult::default())).await;
+            Operation::Complete { attempt, merged } => {
+                let mut result = TaskResult::default();
+                if merged {
+                    result.completion.status = CompletionStatus::Merged;
+                }
+                self.transition(attempt, |a| Transition::completed(a.epoch, result)).await;
             }
             Operation::Fail { attempt, permanent } => {
                 if let Some(attempt) = pick(&self.attempts, attempt) {
@@ -183,7 +188,7 @@ impl World {
         }
     }
 
-    async fn transition(&self, index: Index, make: impl Fn(OpenAttempt) -> Transition) {
+    async fn transition(&self, index: Index, make: impl FnOnce(OpenAttempt) -> Transition) {
         if let Some(attempt) = pick(&self.attempts, index) {
             let _ = self.f.store.task_transition(attempt.task_id, &make(attempt)).await.unwrap();
         }
@@ -299,7 +304,7 @@ impl World {
              JOIN task_events c ON c.task_id = d.task_id AND c.data->>'to' = 'starting'
              WHERE d.task_id = ANY($1) AND NOT EXISTS (
                 SELECT FROM task_events p
-                WHERE p.task_id = d.depends_on_task_id AND p.data->>'to' = 'done' AND p.created_at <= c.created_at)",
+                WHERE p.task_id = d.depends_on_task_id AND p.data->>'to' IN ('done', 'merged') AND p.created_at <= c.created_at)",
         )
         .bind(as_made)
         .fetch_one(&self.f.pool)

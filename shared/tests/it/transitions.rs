@@ -11,6 +11,12 @@ use sqlx::PgPool;
 
 use crate::fixture::{AT_ONCE, Fixture, HOUR, agent_failure};
 
+/// A result that is part of the base branch.
+fn merged() -> TaskResult {
+    let completion = Completion { status: CompletionStatus::Merged, ..Completion::default() };
+    TaskResult { branch: Some("main".to_owned()), completion: completion.into(), ..TaskResult::default() }
+}
+
 /// Puts a task into any status, with all that the schema asks for, and epoch 1.
 async fn place(f: &Fixture, status: TaskStatus, worker: WorkerId) -> TaskId {
     let task = f.submit(json!({})).await;
@@ -31,9 +37,10 @@ async fn place(f: &Fixture, status: TaskStatus, worker: WorkerId) -> TaskId {
 async fn each_transition_leaves_only_the_statuses_that_it_may_leave(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let (worker, epoch) = (f.worker().await, Epoch::from(1));
-    let cases: [(Transition, &[TaskStatus]); 7] = [
+    let cases: [(Transition, &[TaskStatus]); 8] = [
         (Transition::started(epoch), &[TaskStatus::Starting]),
         (Transition::completed(epoch, TaskResult::default()), &TaskStatus::ACTIVE),
+        (Transition::completed(epoch, merged()), &TaskStatus::ACTIVE),
         (Transition::attempt_failed(epoch, agent_failure(), 0, 3, &AT_ONCE), &TaskStatus::ACTIVE),
         (Transition::attempt_failed(epoch, agent_failure(), 3, 3, &AT_ONCE), &TaskStatus::ACTIVE),
         (Transition::handed_back(epoch), &TaskStatus::ACTIVE),
@@ -91,6 +98,23 @@ async fn completed_ends_the_task_with_its_result(pool: PgPool) {
     assert_eq!((ended.outcome, ended.exit_code), (Some(AttemptOutcome::Completed), Some(0)));
     assert!(ended.ended_at.is_some());
     f.assert_history_gives_status(row.id).await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_task_whose_result_is_in_the_base_branch_is_merged_and_frees_its_children(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let parent = f.submit(json!({})).await;
+    let child = f.submit(json!({"dependsOn": [parent]})).await;
+    // Its start is never told.
+    let attempt = f.claim(f.worker().await, parent).await;
+    f.apply(parent, &Transition::completed(attempt.epoch, merged())).await;
+    let row = f.task(parent).await;
+    assert_eq!((row.status, row.result_branch.as_deref()), (TaskStatus::Merged, Some("main")));
+    assert_eq!(row.completion.map(|completion| completion.status), Some(CompletionStatus::Merged));
+    assert!(row.finished_at.is_some() && row.worker_id.is_none());
+    assert_eq!(f.status(child).await, TaskStatus::Queued);
+    f.assert_history_gives_status(parent).await;
+    f.assert_history_gives_status(child).await;
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -124,10 +124,10 @@ impl Store {
             r#"
             WITH held AS (
                 SELECT t.id, t.status AS left_status, t.worker_id AS held_by, t.slot AS left_slot, ended.to_status,
-                       keeps_result, asked.completion, asked.spends_retry, asked.delay_secs, asked.exclude, asked.code, asked.message, asked.result_commit,
+                       is_done, keeps_result, asked.completion, asked.spends_retry, asked.delay_secs, asked.exclude, asked.code, asked.message, asked.result_commit,
                        asked.result_branch, asked.completion_error, asked.outcome, asked.exit_code, asked.name,
                        -- A task that is done without ever having been seen running was started all the same.
-                       (t.status = 'starting' AND ended.to_status = 'done')::integer AS unseen_start,
+                       (t.status = 'starting' AND is_done)::integer AS unseen_start,
                        -- Edges that were added after this statement began are not seen, but counted in the row.
                        t.open_children, edges.seen
                 FROM (
@@ -149,12 +149,13 @@ impl Store {
                 LATERAL (
                     SELECT count(*) FROM (
                         SELECT FROM task_dependencies d
-                        WHERE asked.to_status IN ('done', 'failed', 'cancelled') AND d.depends_on_task_id = t.id
+                        WHERE asked.to_status IN ('done', 'merged', 'failed', 'cancelled') AND d.depends_on_task_id = t.id
                           AND NOT d.satisfied
                         LIMIT $17::bigint + 1) AS few
                 ) AS edges (seen),
                 LATERAL (SELECT t.completion_only AND t.worker_id IS NOT NULL AND asked.to_status = 'failed') AS k (keeps_result),
-                LATERAL (SELECT CASE WHEN keeps_result THEN 'done' ELSE asked.to_status END) AS ended (to_status)
+                LATERAL (SELECT CASE WHEN keeps_result THEN 'done' ELSE asked.to_status END) AS ended (to_status),
+                LATERAL (SELECT ended.to_status IN ('done', 'merged')) AS done (is_done)
             ), moved AS (
                 UPDATE tasks t SET
                     status = h.to_status,
@@ -168,9 +169,9 @@ impl Store {
                     status_code = CASE WHEN NOT h.keeps_result THEN h.code END,
                     status_message = CASE WHEN NOT h.keeps_result THEN h.message END,
                     -- What an earlier run left stays until there is a new result, and goes with it.
-                    result_commit = CASE WHEN h.to_status = 'done' AND NOT h.keeps_result THEN h.result_commit
+                    result_commit = CASE WHEN h.is_done AND NOT h.keeps_result THEN h.result_commit
                         ELSE t.result_commit END,
-                    result_branch = CASE WHEN h.to_status = 'done' AND NOT h.keeps_result THEN h.result_branch
+                    result_branch = CASE WHEN h.is_done AND NOT h.keeps_result THEN h.result_branch
                         ELSE t.result_branch END,
                     completion_error = CASE WHEN h.keeps_result THEN h.code || ': ' || h.message
                         ELSE h.completion_error END,
@@ -178,16 +179,16 @@ impl Store {
                         WHEN h.keeps_result THEN coalesce(t.completion, '{}') || jsonb_build_object(
                             'status', 'failed', 'canRetry', true, 'conflicts', '{}'::text[],
                             'error', jsonb_build_object('code', h.code, 'message', h.message))
-                        WHEN h.to_status = 'done' THEN h.completion
+                        WHEN h.is_done THEN h.completion
                         ELSE t.completion END,
-                    completion_only = t.completion_only AND h.to_status <> 'done',
+                    completion_only = t.completion_only AND NOT h.is_done,
                     finished_at = CASE WHEN h.to_status IN ('done', 'merged', 'failed', 'cancelled') THEN now() END,
                     children_waiting = CASE
                         WHEN h.to_status IN ('failed', 'cancelled') THEN h.seen > 0 OR h.open_children > 0
-                        WHEN h.to_status = 'done' THEN h.seen < h.open_children OR h.seen > $17::bigint
+                        WHEN h.is_done THEN h.seen < h.open_children OR h.seen > $17::bigint
                         ELSE t.children_waiting END,
                     open_children = CASE
-                        WHEN h.to_status = 'done' AND h.seen >= h.open_children AND h.seen <= $17::bigint THEN 0
+                        WHEN h.is_done AND h.seen >= h.open_children AND h.seen <= $17::bigint THEN 0
                         ELSE t.open_children END,
                     last_sequence = t.last_sequence + 1 + h.unseen_start,
                     version = t.version + 1,
@@ -195,9 +196,9 @@ impl Store {
                 FROM held h WHERE t.id = h.id
                 RETURNING t.id, t.owner_id, t.epoch, t.last_sequence, t.priority, t.labels, t.queued_at,
                           t.excluded_worker_ids, t.not_before, t.children_waiting, h.left_status, h.held_by, h.left_slot,
-                          h.to_status, h.code, h.message, h.result_commit, h.result_branch, h.completion_error,
+                          h.to_status, h.is_done, h.code, h.message, h.result_commit, h.result_branch, h.completion_error,
                           h.outcome, h.exit_code, h.exclude, h.name, h.unseen_start,
-                          CASE WHEN h.to_status = 'done' THEN t.completion END AS completion
+                          CASE WHEN h.is_done THEN t.completion END AS completion
             ), attempt AS (
                 INSERT INTO attempts AS a (task_id, epoch, worker_id, started_at, ended_at, outcome, exit_code,
                                            error_code, error_message, blames_worker)
@@ -213,7 +214,7 @@ impl Store {
             ), edge AS (
                 UPDATE task_dependencies d SET satisfied = true
                 WHERE NOT d.satisfied AND d.depends_on_task_id = ANY(ARRAY(
-                    SELECT id FROM moved WHERE to_status = 'done' AND NOT children_waiting))
+                    SELECT id FROM moved WHERE is_done AND NOT children_waiting))
                 RETURNING d.task_id
             ), child AS (
                 SELECT c.id, e.count, o.weight, free AND NOT o.limited AS is_ready, free AND o.limited AS wants_slot
@@ -335,7 +336,8 @@ impl<'a> Columns<'a> {
             columns.outcomes.push(transition.attempt_end.as_ref().map(|end| end.outcome));
             columns.exit_codes.push(transition.attempt_end.as_ref().and_then(|end| end.exit_code));
             columns.names.push(transition.name);
-            let completion = (transition.to == TaskStatus::Done).then_some(&transition.result.completion);
+            let is_done = TaskStatus::SATISFIED.contains(&transition.to);
+            let completion = is_done.then_some(&transition.result.completion);
             columns.completions.push(completion.and_then(|completion| serde_json::to_value(completion).ok()));
         }
         columns
