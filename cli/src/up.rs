@@ -30,6 +30,7 @@ use makima_shared::telemetry;
 use nix::sys::signal::Signal;
 
 use crate::client::Client;
+use crate::directories;
 use crate::failure;
 use crate::render::Paint;
 use crate::role::install_tls;
@@ -103,6 +104,9 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<ExitCode> {
         if let Some(targets) = &targets {
             lines.say(&format!("metrics of all roles: listed in {}", targets.file().display())).await;
         }
+        if let Some(words) = client_words(&options) {
+            lines.say(&words).await;
+        }
         lines.say(&ready_words(&options, &config, &client_file.url)).await;
         std::future::pending::<()>().await;
     };
@@ -121,6 +125,14 @@ fn ready_words(options: &UpOptions, config: &Config, url: &str) -> String {
     let workers = count(u64::from(*workers), "worker");
     let slots = count(u64::from(config.worker.slots), "slot");
     format!("ready: {url}, {workers} of {slots}, data in {}", data_dir.display())
+}
+
+/// Tells clients where to look, if they would not look there by themselves.
+fn client_words(options: &UpOptions) -> Option<String> {
+    let file = directories::client_file(&options.data_dir);
+    let is_default = directories::default_client_file().as_ref() == Some(&file);
+    let file = file.display();
+    (!is_default).then(|| format!("clients find it by --client {file} or MAKIMA_CLIENT_FILE={file}"))
 }
 
 fn count(number: u64, noun: &str) -> String {

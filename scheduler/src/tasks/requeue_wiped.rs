@@ -1,7 +1,7 @@
 //! Fills Redis again, at once, when all that it knew is gone.
 
 use chrono::DateTime;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::requeue_lost::{self, Pace};
 use crate::Context;
@@ -14,6 +14,10 @@ pub(crate) async fn run_once(context: &Context) -> Result<Report, ReconcileError
     // The mark comes first: if Redis is wiped again meanwhile, it goes with the rest, and the next run starts afresh.
     context.queue.mark_filled().await?;
     let report = requeue_lost::run_once(context, DateTime::UNIX_EPOCH, 0, Pace::Full).await?;
-    warn!(tasks = report.changed, "Redis knew no queue: filled it");
+    if report.changed > 0 {
+        warn!(tasks = report.changed, "Redis knew no queue: filled it");
+    } else {
+        info!("Redis knew no queue, and no task is queued");
+    }
     Ok(report)
 }
