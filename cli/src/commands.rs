@@ -63,7 +63,7 @@ enum Command {
     Show(show::ShowArgs),
     /// Print what a task's agent wrote
     Logs(logs::LogsArgs),
-    /// Wait until tasks have come to their end
+    /// Wait until tasks have come to their end or are interrupted
     Wait(wait::WaitArgs),
     /// Say something to a task's agent while it works
     Say(say::SayArgs),

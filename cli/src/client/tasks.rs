@@ -259,10 +259,14 @@ impl Client {
         self.read(self.overview_json().await?)
     }
 
-    /// Opens the stream of a task's events behind a number.
+    /// Opens the stream of a task's events behind a number, which ends where nothing but a person moves the task on.
     pub(super) async fn stream(&self, task: TaskId, after: i64) -> Result<Response, ClientError> {
         let request = self
-            .request(Method::GET, &["mesh", "tasks", &task.to_string(), "stream"], &[])
+            .request(
+                Method::GET,
+                &["mesh", "tasks", &task.to_string(), "stream"],
+                &[("untilHeld", "true".to_owned())],
+            )
             .header("Accept", "text/event-stream")
             .header("Last-Event-ID", after);
         self.send(request).await

@@ -32,8 +32,8 @@ makima run [OPTIONS] --repo <PATH_OR_URL> --agent <claude|codex> <PLAN>
 #[derive(Args, Debug)]
 #[command(
     override_usage = USAGE,
-    after_help = "Prints the id of the task. With --wait it shows the task to its end instead, and exits with 0 \
-                        only if it ended done or merged."
+    after_help = "Prints the id of the task. With --wait it shows the task to its end instead, or until it is \
+                  interrupted, and exits with 0 only if it ended done or merged, with 3 if it is interrupted, else with 1."
 )]
 pub(super) struct RunArgs {
     #[command(flatten)]
