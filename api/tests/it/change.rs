@@ -75,6 +75,22 @@ async fn what_cannot_change_is_named(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn a_cap_without_an_effect_is_refused_wherever_it_comes_from(pool: PgPool) {
+    let stage = Stage::new(pool).await;
+    let mut body = submission("a");
+    body["agent"] = json!({"kind": "codex"});
+    body["maxCostUsd"] = json!(5);
+    let answer = stage.post(TASKS, &body).await;
+    assert_eq!(answer.error(), (422, "VALIDATION_FAILED".to_owned()));
+    assert_eq!(answer.fields(), ["maxCostUsd"]);
+    assert!(answer.text().contains("set maxTokens in its place"), "{}", answer.text());
+    body["agent"] = json!({"kind": "claude"});
+    let task = stage.submit(&body).await;
+    let answer = put(&stage, task, json!({"version": 1, "agent": {"kind": "codex"}})).await;
+    assert_eq!((answer.error().0, answer.fields()), (422, vec!["maxCostUsd".to_owned()]));
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn dependencies_are_checked(pool: PgPool) {
     let stage = Stage::new(pool).await;
     let first = stage.submit(&submission("first")).await;

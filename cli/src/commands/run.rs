@@ -159,11 +159,11 @@ struct TaskWords {
     #[arg(long, value_name = "SECONDS")]
     checkpoint_interval: Option<i32>,
 
-    /// What all attempts together may cost, in US dollars (default: no limit)
+    /// What all attempts together may cost, in US dollars (default: no limit). For Claude Code alone, which tells it
     #[arg(long, value_name = "USD")]
     max_cost: Option<f64>,
 
-    /// How many tokens all attempts together may use (default: no limit)
+    /// How many tokens all attempts together may use (default: no limit). For clients alone, which tell it
     #[arg(long, value_name = "N")]
     max_tokens: Option<i64>,
 

@@ -1,8 +1,9 @@
 //! What an owner may change about a task that was submitted, the check of it, and which parts may change when.
 
 mod field;
+mod fit;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,6 +13,7 @@ use super::{
     sorted_labels,
 };
 pub use field::TaskField;
+pub(crate) use fit::unfit;
 
 /// The body of a change. What is absent stays as it is; `null` takes away what a task may be without. What is given as it is
 /// already counts as absent. The other fields are those of a submission, with the same limits.
@@ -72,11 +74,11 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i32, required = false, minimum = 1)]
     pub checkpoint_interval_secs: Option<i32>,
-    /// What all attempts together may cost, in US dollars.
+    /// What all attempts together may cost, in US dollars; refused for an agent that tells no cost.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false)]
     pub max_cost_usd: Option<Option<f64>>,
-    /// How many tokens all attempts together may use.
+    /// How many tokens all attempts together may use; refused for an agent that tells none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>, required = false, minimum = 1)]
     pub max_tokens: Option<Option<i64>>,
@@ -130,12 +132,12 @@ impl TaskChanges {
         }
     }
 
-    /// Checks every field that is given, as in a submission.
+    /// Checks every field that is given by itself, as in a submission. Whether they fit what else the task is, its row tells.
     ///
     /// # Errors
     /// Names each field that cannot be taken, and why.
     pub fn check(mut self, policy: &SubmissionPolicy) -> Result<CheckedChanges, Vec<FieldError>> {
-        let checked = self.as_submission().check(policy)?.submission;
+        let checked = self.as_submission().check_fields(policy, &HashMap::new(), Vec::new())?.submission;
         self.labels = self.labels.map(|_| checked.labels);
         self.depends_on =
             self.depends_on.map(|ids| ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect());

@@ -13,7 +13,7 @@ use super::news::{TaskNews, notice_in_txn, ready_in_txn, task_release_in_txn};
 use super::read::task_get_in_txn;
 use crate::domain::{
     CheckedChanges, CompletionAction, ContractId, FieldError, OwnerId, Task, TaskField, TaskId, TaskStatus,
-    Transition,
+    Transition, unfit,
 };
 use crate::store::{Store, StoreError};
 use edges::{Edges, edges_lock_in_txn, edges_replace_in_txn};
@@ -162,7 +162,7 @@ fn check_fit(before: &Task, after: &Task, fields: &[TaskField]) -> Result<(), Ch
         let problem = "is the base branch: the result needs a branch of its own";
         return Err(ChangeError::Unfit(FieldError::new("targetBranch", problem)));
     }
-    Ok(())
+    unfit(after, fields).map_or(Ok(()), |problem| Err(ChangeError::Unfit(problem)))
 }
 
 /// Gives a task other edges. Returns whether one of them leads to a task that can no longer be done.
