@@ -66,6 +66,8 @@ pub(crate) struct TaskDetail {
     pub(crate) last_checkpoint: Option<Checkpoint>,
     #[serde(default)]
     pub(crate) waiting_for: Option<String>,
+    #[serde(default)]
+    pub(crate) unfinished_rounds: Option<i64>,
 }
 
 #[derive(Deserialize)]
