@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission,
-    sorted_labels,
+    Agent, CompletionAction, ContractId, FieldError, MergeStrategy, SubmissionPolicy, Task, TaskId,
+    TaskSecret, TaskSubmission, sorted_labels,
 };
 pub use field::TaskField;
 pub(crate) use fit::unfit;
@@ -90,10 +90,18 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub env: Option<BTreeMap<String, String>>,
+    /// Secrets of the owner for the agent, all of them.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<TaskSecret>, required = false, max_items = 20)]
+    pub secrets: Option<Vec<TaskSecret>>,
     /// What becomes of the result.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = CompletionAction, required = false)]
     pub completion_action: Option<CompletionAction>,
+    /// How it is merged, where it is.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = MergeStrategy, required = false)]
+    pub merge_strategy: Option<MergeStrategy>,
 }
 
 /// Reads a field that is there: a `null` is a value like any other.
@@ -128,7 +136,9 @@ impl TaskChanges {
             max_tokens: None,
             run_at: None,
             env: None,
+            secrets: None,
             completion_action: None,
+            merge_strategy: None,
         }
     }
 
@@ -163,6 +173,7 @@ impl TaskChanges {
             max_tokens: self.max_tokens.flatten(),
             run_at: self.run_at.flatten(),
             env: self.env.clone().unwrap_or_default(),
+            secrets: self.secrets.clone().unwrap_or_default(),
             ..TaskSubmission::new(words(&self.name), words(&self.plan), repository_url, agent)
         }
     }
@@ -201,8 +212,11 @@ impl CheckedChanges {
         set(TaskField::MaxTokens, &mut task.max_tokens, given.max_tokens.as_ref(), &mut fields);
         set(TaskField::RunAt, &mut task.run_at, given.run_at.as_ref(), &mut fields);
         set(TaskField::Env, &mut task.env, given.env.as_ref(), &mut fields);
+        set(TaskField::Secrets, &mut task.secrets, given.secrets.as_ref(), &mut fields);
         let action = given.completion_action.as_ref();
         set(TaskField::CompletionAction, &mut task.completion_action, action, &mut fields);
+        let strategy = given.merge_strategy.as_ref();
+        set(TaskField::MergeStrategy, &mut task.merge_strategy, strategy, &mut fields);
         fields
     }
 
@@ -266,6 +280,8 @@ mod tests {
             (json!({"labels": ["two words"]}), "labels"),
             (json!({"agent": {"kind": "command", "argv": []}}), "agent.argv"),
             (json!({"env": {"MAKIMA_X": "1"}}), "env.MAKIMA_X"),
+            (json!({"secrets": ["A", "A"]}), "secrets[1]"),
+            (json!({"env": {"A": "1"}, "secrets": ["A"]}), "secrets[0]"),
             (json!({"baseBranch": "a", "targetBranch": "a"}), "targetBranch"),
         ];
         for (mut body, field) in cases {

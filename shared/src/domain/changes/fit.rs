@@ -1,6 +1,7 @@
 //! Whether a changed task still holds together, where no field by itself tells.
 
 use super::TaskField;
+use crate::domain::secret::check_task_secrets;
 use crate::domain::submission::check_caps;
 use crate::domain::{Caps, FieldError, Task};
 
@@ -12,6 +13,9 @@ pub(crate) fn unfit(task: &Task, changed: &[TaskField]) -> Option<FieldError> {
     if any(&[TaskField::Agent, TaskField::MaxCostUsd, TaskField::MaxTokens]) {
         let caps = Caps { max_cost_usd: task.max_cost_usd, max_tokens: task.max_tokens };
         check_caps(&task.agent, &caps, &mut errors);
+    }
+    if any(&[TaskField::Secrets, TaskField::Env]) {
+        check_task_secrets(&task.secrets, &task.env, &mut errors);
     }
     errors.into_iter().next()
 }
