@@ -202,7 +202,7 @@ pub(super) enum ClientName {
 }
 
 impl ClientName {
-    fn agent(self, model: Option<String>, args: Vec<String>, looping: Option<LoopMode>) -> Agent {
+    pub(super) fn agent(self, model: Option<String>, args: Vec<String>, looping: Option<LoopMode>) -> Agent {
         match self {
             Self::Claude => Agent::Claude { model, args, looping },
             Self::Codex => Agent::Codex { model, args, looping },
@@ -337,7 +337,7 @@ pub(super) fn read_plan() -> anyhow::Result<String> {
 }
 
 /// Reads the name of a secret, or a variable and the name of the secret in it.
-fn task_secret(text: &str) -> Result<TaskSecret, std::convert::Infallible> {
+pub(super) fn task_secret(text: &str) -> Result<TaskSecret, std::convert::Infallible> {
     Ok(match text.split_once('=') {
         None => TaskSecret::Name(text.to_owned()),
         Some((env, secret)) => {
