@@ -39,7 +39,7 @@ lint: ## check format, clippy and documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --document-private-items --locked
 
 bench: setup ## measure latency and throughput beside this machine's floor
-	$(CARGO) build --release --locked -p makima-cli -p makima-bench
+	$(CARGO) build --release --locked -p makima-cli -p makima-bench -p makima-scripted-model
 	$(TARGET_DIR)/release/makima-bench --makima $(TARGET_DIR)/release/makima $(ARGS)
 
 chaos: setup ## break everything at random and judge the invariants: make chaos FAULTS=200 SEED=7

@@ -172,6 +172,11 @@ impl ErrorResponse {
         Self::from(vec![FieldError::new(field, problem)])
     }
 
+    /// Says that a task asks for a secret that its owner does not have.
+    pub(crate) fn named_secret_not_found(name: &str) -> Self {
+        Self::field("secrets", format!("names {name}, which is no secret: set it first"))
+    }
+
     /// Answers alike for a task that does not exist and for another owner's.
     pub(crate) fn task_not_found(id: TaskId) -> Self {
         Self::new(ErrorCode::TaskNotFound, format!("there is no task {id}"))
@@ -296,9 +301,7 @@ impl From<SubmitError> for ErrorResponse {
             SubmitError::SourceCheckpointNotFound(id) => {
                 Self::field("checkpointSha", format!("is the tree of no checkpoint of {id}"))
             }
-            SubmitError::SecretNotFound(name) => {
-                Self::field("secrets", format!("names {name}, which is no secret: set it first"))
-            }
+            SubmitError::SecretNotFound(name) => Self::named_secret_not_found(&name),
             SubmitError::Store(error) => error.into(),
         }
     }

@@ -29,14 +29,14 @@ use crate::stack::{Servers, Shape, Stack};
 pub(crate) const NAMES: [&str; 3] = ["agent-start", "life", "throughput"];
 
 /// A running stack, and the means to measure it.
-struct Bench<'a> {
-    options: &'a Options,
-    scratch: &'a Scratch,
-    progress: &'a Progress,
+pub(crate) struct Bench<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) scratch: &'a Scratch,
+    pub(crate) progress: &'a Progress,
     /// The repository of every task.
-    repository: PathBuf,
-    api: Api,
-    servers: Servers,
+    pub(crate) repository: PathBuf,
+    pub(crate) api: Api,
+    pub(crate) servers: Servers,
 }
 
 impl Bench<'_> {
@@ -51,7 +51,7 @@ impl Bench<'_> {
     }
 
     /// Returns a task whose agent does nothing.
-    fn no_op(&self) -> TaskSubmission {
+    pub(crate) fn no_op(&self) -> TaskSubmission {
         self.task(vec!["true".to_owned()])
     }
 
@@ -59,6 +59,11 @@ impl Bench<'_> {
     async fn measure_half(&self, floors: &mut Floors) -> anyhow::Result<()> {
         floors.measure_latencies(self.progress, &self.api, &self.servers).await?;
         floors.add(Floor::RedisRoundTrip, servers::redis_round_trips(self.progress, &self.servers).await?);
+        self.measure_processes(floors).await
+    }
+
+    /// Measures the floors that processes set, for a half of the samples.
+    pub(crate) async fn measure_processes(&self, floors: &mut Floors) -> anyhow::Result<()> {
         floors.add(Floor::WorktreeAdd, processes::worktrees(self).await?);
         floors.add(Floor::Spawn, processes::spawns(self).await?);
         Ok(())

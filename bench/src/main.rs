@@ -3,16 +3,18 @@
 //! ```text
 //!  scratch ▶ stack (`makima up`) ▶ plane: each measurement between its floors ─┐
 //!         ├▶ stack (`makima up`) ▶ agents: floors ▶ measurements ▶ floors ─────┼▶ report
+//!         ├▶ stacks (`makima up`) ▶ around: times and memory of a client's tasks ┤
 //!         └▶ stack (`makima up`) ▶ workspaces beside git's own commands ───────┘
 //! ```
 //!
 //! One file per measurement, each a function to rows of the [`Report`]; to add a row, add such a file and call it in
-//! `plane.rs`, `agents.rs` or `workspaces.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
+//! `plane.rs`, `agents.rs`, `around.rs` or `workspaces.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
 //! ends, and what it writes it removes, Ctrl-C included.
 //!
 //! Left out on purpose: judging. The figures are printed; whether they are good enough is for people to say.
 
 mod agents;
+mod around;
 mod client;
 mod floors;
 mod machine;
@@ -34,6 +36,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use agents::agent_stamp;
+use around::client_stamp;
 use options::Options;
 use plane::null_worker;
 use progress::Progress;
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
     let started = SystemTime::now();
     if let Some(file) = agent_stamp::requested() {
         return agent_stamp::write(started, &file);
+    }
+    if client_stamp::is_requested() {
+        return client_stamp::run(started);
     }
     if let Some(end) = null_worker::dispatch() {
         return end;
@@ -93,13 +99,14 @@ async fn measure(
 ) -> anyhow::Result<Report> {
     let progress = Progress::new();
     let (mut parts, mut machine) = (Vec::new(), None);
-    for part in [Parts::Plane, Parts::Agents, Parts::Workspaces, Parts::LargeWorkspaces] {
+    for part in [Parts::Plane, Parts::Agents, Parts::Around, Parts::Workspaces, Parts::LargeWorkspaces] {
         if !part.names().iter().any(|name| options.wants(name)) {
             continue;
         }
         parts.push(match part {
             Parts::Plane => plane::measure(options, scratch, &progress, running).await?,
             Parts::Agents => agents::measure(options, scratch, &progress, running).await?,
+            Parts::Around => around::measure(options, scratch, &progress, running).await?,
             Parts::Workspaces => workspaces::measure(options, scratch, &progress, running).await?,
             Parts::LargeWorkspaces => workspaces::measure_large(options, scratch, &progress, running).await?,
         });
@@ -115,6 +122,7 @@ async fn measure(
 enum Parts {
     Plane,
     Agents,
+    Around,
     Workspaces,
     LargeWorkspaces,
 }
@@ -124,6 +132,7 @@ impl Parts {
         match self {
             Self::Plane => &plane::NAMES,
             Self::Agents => &agents::NAMES,
+            Self::Around => &around::NAMES,
             Self::Workspaces => &workspaces::NAMES,
             Self::LargeWorkspaces => &workspaces::LARGE_NAMES,
         }

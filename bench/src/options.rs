@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-use crate::{agents, plane, workspaces};
+use crate::{agents, around, plane, workspaces};
 
 /// Measures makima beside the floors of this machine: one run, everything real, under ten minutes on two cores.
 #[derive(Clone, Debug, Parser)]
@@ -60,7 +60,7 @@ pub(crate) struct Options {
 /// Returns the names of all measurements.
 fn names() -> Vec<&'static str> {
     let workspaces = workspaces::NAMES.into_iter().chain(workspaces::LARGE_NAMES);
-    plane::NAMES.into_iter().chain(agents::NAMES).chain(workspaces).collect()
+    plane::NAMES.into_iter().chain(agents::NAMES).chain(around::NAMES).chain(workspaces).collect()
 }
 
 impl Options {

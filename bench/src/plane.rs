@@ -14,7 +14,7 @@ mod idle_fleet;
 mod kill;
 mod memory;
 pub(crate) mod null_worker;
-mod processes;
+pub(crate) mod processes;
 mod processor_time;
 mod start;
 mod started;

@@ -8,7 +8,7 @@
 mod servers;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -34,22 +34,32 @@ const ENDS_WITHIN: Duration = Duration::from_secs(60);
 const LOG_LINES_SHOWN: usize = 20;
 
 /// How many of what a stack has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shape {
     workers: usize,
     slots: usize,
     postgres_connections: usize,
+    /// The value of `worker.sandbox`.
+    sandbox: &'static str,
+    /// Where workers look for programs before anywhere else.
+    programs: Option<PathBuf>,
 }
 
 impl Shape {
     /// Workers that run agents.
     pub(crate) fn of_agents(workers: usize, slots: usize) -> Self {
-        Self { workers, slots, postgres_connections: 200 }
+        // Agents stamp the time into files of the bench.
+        Self { workers, slots, postgres_connections: 200, sandbox: "none", programs: None }
     }
 
     /// No workers of its own, and room for many of others.
     pub(crate) fn of_plane() -> Self {
-        Self { workers: 0, slots: 1, postgres_connections: 2_300 }
+        Self { workers: 0, slots: 1, postgres_connections: 2_300, ..Self::of_agents(0, 1) }
+    }
+
+    /// One worker that has a client in `programs`.
+    pub(crate) fn of_client(slots: usize, sandbox: &'static str, programs: &Path) -> Self {
+        Self { sandbox, programs: Some(programs.to_owned()), ..Self::of_agents(1, slots) }
     }
 }
 
@@ -74,14 +84,18 @@ impl Stack {
         {
             command.env_remove(name);
         }
+        if let Some(programs) = &shape.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let places = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(places)?);
+        }
         let mut child = command
             .args(["up", "--exit-with-parent"])
             .arg("--data-dir")
             .arg(&data_dir)
             .args(["--listen", "127.0.0.1:0"])
             .args(["--workers", &shape.workers.to_string(), "--slots", &shape.slots.to_string()])
-            // Agents stamp the time into files of the bench; docs/SANDBOX.md says what a sandbox adds.
-            .env("MAKIMA_WORKER_SANDBOX", "none")
+            .env("MAKIMA_WORKER_SANDBOX", shape.sandbox)
             .env("MAKIMA_PG_CONNECTIONS", shape.postgres_connections.to_string())
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)

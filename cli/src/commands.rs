@@ -63,7 +63,7 @@ enum Command {
     Show(show::ShowArgs),
     /// Print what a task's agent wrote
     Logs(logs::LogsArgs),
-    /// Wait until tasks have come to their end
+    /// Wait until tasks have come to their end or are interrupted
     Wait(wait::WaitArgs),
     /// Say something to a task's agent while it works
     Say(say::SayArgs),
@@ -74,7 +74,7 @@ enum Command {
     /// Push, merge or offer the result of tasks again, where that went wrong
     RetryCompletion(retry_completion::RetryCompletionArgs),
     /// Change what may still change about a task
-    Edit(edit::EditArgs),
+    Edit(Box<edit::EditArgs>),
     /// Delete tasks with all that belongs to them
     Rm(rm::RmArgs),
     /// List a task's checkpoints, or print the work that one of them saved
@@ -147,7 +147,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Stop(args) => on_one_thread(stop::run(args)),
         Command::Start(args) => on_one_thread(start::run(args)),
         Command::RetryCompletion(args) => on_one_thread(retry_completion::run(args)),
-        Command::Edit(args) => on_one_thread(edit::run(args)),
+        Command::Edit(args) => on_one_thread(edit::run(*args)),
         Command::Rm(args) => on_one_thread(rm::run(args)),
         Command::Owners(args) => on_one_thread(owners::run(args)),
         Command::Checkpoints(args) => on_one_thread(checkpoints::run(args)),

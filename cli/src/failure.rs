@@ -1,6 +1,7 @@
 //! How the process ends: exit codes, and errors in words.
 //!
-//! 0 for success, 1 for a failure, 2 for a wrong use of the command line, 128 + n for the end by signal n.
+//! 0 for success, 1 for a failure, 2 for a wrong use of the command line, 3 for a task that waits for a person, 128 + n for the
+//! end by signal n.
 
 use std::error::Error;
 use std::io;
@@ -9,6 +10,9 @@ use std::process::ExitCode;
 use nix::sys::signal::Signal;
 
 use crate::render::plain;
+
+/// The exit code for a task that was waited for and that now waits for a person: it has neither ended well nor failed.
+pub(crate) const HELD: u8 = 3;
 
 /// What was asked for cannot be, whatever the state of the servers.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Shows tasks while they run, to their end.
+//! Shows tasks while they run, to their end or to where they wait for a person.
 //!
 //! Agents' output goes to standard output. Everything about it goes to standard error: on a terminal with a line that
 //! moves (status and elapsed time), elsewhere as a line per change.
@@ -33,7 +33,7 @@ pub(crate) enum Show {
     Changes,
 }
 
-/// Follows one task to its end and returns where it ended. With `known` the API was there a moment ago.
+/// Follows one task to its end, or to where it waits for a person, and returns where it stands. With `known` the API was there a moment ago.
 pub(crate) async fn watch(
     client: &Client,
     task: TaskId,
@@ -66,10 +66,22 @@ pub(crate) async fn watch(
         }
     }
     progress.finish()?;
-    match follow.status() {
-        Some(status) => Ok(status),
-        None => Ok(client.task(task).await?.task.status),
+    let status = match follow.status() {
+        Some(status) => status,
+        None => client.task(task).await?.task.status,
+    };
+    if show != Show::Json {
+        say_how_to_go_on(client, task, status).await?;
     }
+    Ok(status)
+}
+
+/// Says what a person may do about a task that waits for one.
+async fn say_how_to_go_on(client: &Client, task: TaskId, status: TaskStatus) -> anyhow::Result<()> {
+    if status.is_held() {
+        writeln!(io::stderr(), "-- {}", render::how_to_go_on(&client.task(task).await?.task))?;
+    }
+    Ok(())
 }
 
 fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, form: Form) -> anyhow::Result<()> {
@@ -88,7 +100,7 @@ fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, form: Form
     Ok(())
 }
 
-/// Waits for all tasks and returns where each ended, in the order in which they end.
+/// Waits until each task has ended or waits for a person, and returns where each stands, in the order in which they got there.
 pub(crate) async fn watch_all(
     client: &Client,
     tasks: &[TaskId],
@@ -104,12 +116,15 @@ pub(crate) async fn watch_all(
         progress.label(&format!("{} of {} ended", ended.len(), tasks.len()));
     }
     progress.finish()?;
+    for (task, status) in &ended {
+        say_how_to_go_on(client, *task, *status).await?;
+    }
     Ok(ended)
 }
 
 async fn end_of(client: &Client, task: TaskId) -> anyhow::Result<(TaskId, TaskStatus)> {
     let detail = client.task(task).await?;
-    if detail.task.status.is_terminal() {
+    if detail.task.status.is_terminal() || detail.task.status.is_held() {
         return Ok((task, detail.task.status));
     }
     let mut follow = Follow::new(client, task, true);
@@ -120,10 +135,17 @@ async fn end_of(client: &Client, task: TaskId) -> anyhow::Result<(TaskId, TaskSt
     }
 }
 
-/// Returns the exit code for where tasks ended: 0 only if all ended well.
+/// Returns the exit code for where tasks stand: 0 only if all ended well, and [`failure::HELD`] where the others wait for a
+/// person.
 pub(crate) fn exit_code(ends: impl IntoIterator<Item = TaskStatus>) -> ExitCode {
-    let well = ends.into_iter().all(|status| TaskStatus::SATISFIED.contains(&status));
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let mut others = ends.into_iter().filter(|status| !TaskStatus::SATISFIED.contains(status)).peekable();
+    if others.peek().is_none() {
+        ExitCode::SUCCESS
+    } else if others.all(TaskStatus::is_held) {
+        ExitCode::from(failure::HELD)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Carries out what watches tasks, until Ctrl-C: that ends the watching, not the tasks.
@@ -137,5 +159,20 @@ pub(crate) async fn until_interrupted(
             writeln!(io::stderr(), "\nno longer watching; what runs goes on, and `makima stop ID` stops it")?;
             Ok(failure::ended_by(Signal::SIGINT))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_failures_from_tasks_that_wait_for_a_person() {
+        let code = |ends: &[TaskStatus]| format!("{:?}", exit_code(ends.iter().copied()));
+        let is = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(code(&[TaskStatus::Done, TaskStatus::Merged]), is(0));
+        assert_eq!(code(&[TaskStatus::Done, TaskStatus::Interrupted]), is(3));
+        assert_eq!(code(&[TaskStatus::Interrupted, TaskStatus::Failed]), is(1));
+        assert_eq!(code(&[TaskStatus::Cancelled]), is(1));
     }
 }

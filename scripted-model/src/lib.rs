@@ -1,4 +1,4 @@
-//! A model for tests: it stands in for the vendors on loopback and says what a script tells it to say.
+//! A model for tests and the bench: it stands in for the vendors on loopback and says what a script tells it to say.
 //!
 //! The script of a conversation travels in its prompt, as a line `SCRIPT: [step, ..]` (see [`script`]), so that one server
 //! serves any number of agents at once, and an agent that another worker resumes goes on where its conversation stands.

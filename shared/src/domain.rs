@@ -30,9 +30,10 @@ mod task;
 mod transition;
 mod worker;
 
-pub use agent::{Agent, AgentClient};
+pub use agent::{Agent, AgentClient, SpendTold};
 pub use agent_event::{AgentEvent, Caps, Spend, TokenUsage};
 pub use bulk::BulkSubmission;
+pub(crate) use changes::unfit;
 pub use changes::{CheckedChanges, TaskChanges, TaskField};
 pub use checkpoint::{
     Checkpoint, CheckpointTrigger, MAX_MESSAGE_CHARS, NewCheckpoint, StoredCommits, StoredPatch,

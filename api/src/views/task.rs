@@ -41,6 +41,8 @@ pub(crate) struct TaskDetailView {
     pub(crate) last_checkpoint: Option<Checkpoint>,
     /// In words, what it waits for; none if it runs or has ended.
     pub(crate) waiting_for: Option<String>,
+    /// How many rounds of loop mode have left it unfinished since it was last started anew; none without loop mode.
+    pub(crate) unfinished_rounds: Option<i64>,
 }
 
 /// Counts attempts by their outcomes; one that is open counts as none.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use makima_shared::domain::TaskId;
+use makima_shared::domain::{SecretValue, TaskId};
 use makima_shared::queue::InboxMessage;
+use makima_shared::vault::Vault;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -72,6 +73,70 @@ async fn what_cannot_change_is_named(pool: PgPool) {
         assert_eq!(answer.error(), (status, code.to_owned()), "{}", answer.text());
         assert_eq!(answer.fields(), fields);
     }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_cap_without_an_effect_is_refused_wherever_it_comes_from(pool: PgPool) {
+    let stage = Stage::new(pool).await;
+    let mut body = submission("a");
+    body["agent"] = json!({"kind": "codex"});
+    body["maxCostUsd"] = json!(5);
+    let answer = stage.post(TASKS, &body).await;
+    assert_eq!(answer.error(), (422, "VALIDATION_FAILED".to_owned()));
+    assert_eq!(answer.fields(), ["maxCostUsd"]);
+    assert!(answer.text().contains("set maxTokens in its place"), "{}", answer.text());
+    body["agent"] = json!({"kind": "claude"});
+    let task = stage.submit(&body).await;
+    let answer = put(&stage, task, json!({"version": 1, "agent": {"kind": "codex"}})).await;
+    assert_eq!((answer.error().0, answer.fields()), (422, vec!["maxCostUsd".to_owned()]));
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn secrets_and_the_way_of_merging_change_like_any_field(pool: PgPool) {
+    let mut stage = Stage::new(pool).await;
+    let vault = Vault::parse(&Vault::new_key(), None).unwrap();
+    for name in ["TOKEN", "OTHER"] {
+        let sealed = vault.seal(stage.owner, name, &SecretValue::parse("the value".to_owned()).unwrap());
+        stage.store.secret_set(stage.owner, name, &sealed).await.unwrap();
+    }
+    let mut body = submission("a");
+    body["secrets"] = json!(["TOKEN"]);
+    body["env"] = json!({"PLAIN": "1"});
+    let task = stage.submit(&body).await;
+    let wanted = json!([{"env": "KEY", "secret": "OTHER"}, "TOKEN"]);
+    let changes = json!({"version": 1, "secrets": wanted, "mergeStrategy": "squash"});
+    let answer = put(&stage, task, changes).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    let shown = answer.json();
+    assert_eq!((&shown["secrets"], &shown["mergeStrategy"]), (&wanted, &json!("squash")));
+    let events = stage.get(&format!("{TASKS}/{task}/events")).await.json();
+    assert_eq!(events["events"][1]["data"]["fields"], json!(["secrets", "mergeStrategy"]));
+
+    for (fields, refused) in [
+        (json!({"secrets": ["MISSING"]}), "secrets"),
+        (json!({"secrets": [{"env": "PLAIN", "secret": "TOKEN"}]}), "secrets[0]"),
+        (json!({"env": {"KEY": "2"}}), "secrets[0]"),
+        (json!({"mergeStrategy": "rebase"}), "mergeStrategy"),
+    ] {
+        let mut changes = fields;
+        changes["version"] = json!(2);
+        let answer = put(&stage, task, changes).await;
+        assert_eq!(answer.error(), (422, "VALIDATION_FAILED".to_owned()), "{}", answer.text());
+        assert_eq!(answer.fields(), [refused]);
+    }
+    let worker = stage.worker("w").await;
+    stage.start(worker, task).await;
+    let held = put(&stage, task, json!({"version": 4, "secrets": [], "mergeStrategy": "merge"})).await;
+    assert_eq!(
+        (held.error().0, held.fields()),
+        (409, vec!["secrets".to_owned(), "mergeStrategy".to_owned()])
+    );
+
+    // Nobody gets another owner's.
+    stage.key = stage.strangers_key().await;
+    let theirs = stage.submit(&submission("b")).await;
+    let answer = put(&stage, theirs, json!({"version": 1, "secrets": ["TOKEN"]})).await;
+    assert_eq!((answer.error().0, answer.fields()), (422, vec!["secrets".to_owned()]));
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -173,7 +173,7 @@ impl Stage {
         self.transition(task, &Transition::completed(epoch, TaskResult::default())).await;
     }
 
-    async fn transition(&self, task: TaskId, transition: &Transition) {
+    pub(crate) async fn transition(&self, task: TaskId, transition: &Transition) {
         let applied = self.store.task_transition(task, transition).await.unwrap();
         let Applied::Moved(moved) = applied else { panic!("refused: {transition:?}") };
         let _ = self.queue.events_announce(task, moved.sequence).await;

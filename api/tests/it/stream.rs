@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use axum::body::{Body, BodyDataStream};
 use futures_util::{StreamExt, future};
-use makima_shared::domain::TaskId;
+use makima_shared::domain::{TaskId, Transition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -146,6 +146,25 @@ async fn a_stop_ends_the_stream(pool: PgPool) {
     reader.next().await.unwrap();
     stage.post(&format!("{TASKS}/{task}/stop"), &json!({})).await;
     assert_whole(&reader.rest().await, 1, "cancelled");
+}
+
+/// What it may spend is spent: it may stand so for ever, and go on after all.
+#[sqlx::test(migrations = "../migrations")]
+async fn who_asks_for_it_is_told_that_the_task_waits_for_a_person(pool: PgPool) {
+    let stage = Stage::new(pool).await;
+    let task = stage.submit(&submission("a")).await;
+    let mut to_the_end = Reader::open(&stage, task, "", None).await;
+    let mut until_held = Reader::open(&stage, task, "?untilHeld=true", None).await;
+    let worker = stage.worker("w").await;
+    let epoch = stage.start(worker, task).await;
+    stage.transition(task, &Transition::over_budget(epoch, "all is spent")).await;
+    assert_whole(&until_held.rest().await, 0, "interrupted");
+
+    stage.post(&format!("{TASKS}/{task}/start"), &json!({})).await;
+    let mut again = Reader::open(&stage, task, "?untilHeld=true", None).await;
+    stage.post(&format!("{TASKS}/{task}/stop"), &json!({})).await;
+    assert_whole(&again.rest().await, 0, "cancelled");
+    assert_whole(&to_the_end.rest().await, 0, "cancelled");
 }
 
 #[sqlx::test(migrations = "../migrations")]

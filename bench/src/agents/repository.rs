@@ -12,9 +12,12 @@ use crate::scratch::Scratch;
 pub(crate) const FILES: usize = 20;
 const LINES_PER_FILE: usize = 40;
 
-/// Makes the repository and returns its path.
+/// Makes the repository, unless another part has, and returns its path.
 pub(crate) async fn make(scratch: &Scratch) -> anyhow::Result<PathBuf> {
     let path = scratch.path().join("repository");
+    if path.exists() {
+        return Ok(path);
+    }
     std::fs::create_dir(&path)?;
     git(&path, &["init", "--quiet", "--initial-branch=main"]).await?;
     for number in 0..FILES {

@@ -55,7 +55,7 @@ pub(super) async fn redis_wakes(progress: &Progress, servers: &Servers) -> anyho
 }
 
 /// Measures the commit of one row, on one connection that does nothing else.
-pub(super) async fn commits(progress: &Progress, servers: &Servers) -> anyhow::Result<Samples> {
+pub(crate) async fn commits(progress: &Progress, servers: &Servers) -> anyhow::Result<Samples> {
     let mut connection = servers.connect().await?;
     make_table(&mut connection).await?;
     let phase = progress.phase("floor: PostgreSQL commit", COUNT);

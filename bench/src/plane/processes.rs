@@ -10,13 +10,13 @@ const TICK_SECS: f64 = 0.01;
 
 /// A process, as /proc shows it.
 #[derive(Clone, Debug)]
-pub(super) struct Process {
-    pub(super) pid: u32,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
     parent: u32,
     /// The program's name, cut to 15 bytes.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The time that it and those of its children that have ended had, in seconds.
-    pub(super) cpu_secs: f64,
+    pub(crate) cpu_secs: f64,
     /// The part of it that was its ended children's.
     children_secs: f64,
     threads: usize,
@@ -43,14 +43,14 @@ impl Process {
     }
 
     /// Returns the arguments, without the program.
-    pub(super) fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let line = read_to_string(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         line.split('\0').skip(1).map(str::to_owned).collect()
     }
 }
 
 /// Looks at one process; none if there is no such one.
-pub(super) fn one(pid: u32) -> Option<Process> {
+pub(crate) fn one(pid: u32) -> Option<Process> {
     look(Path::new(&format!("/proc/{pid}")))
 }
 
@@ -68,7 +68,7 @@ fn look(directory: &Path) -> Option<Process> {
 }
 
 /// Lists the processes below one, at any depth.
-pub(super) fn below(ancestor: u32) -> anyhow::Result<Vec<Process>> {
+pub(crate) fn below(ancestor: u32) -> anyhow::Result<Vec<Process>> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         if entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
@@ -89,7 +89,7 @@ pub(super) fn below(ancestor: u32) -> anyhow::Result<Vec<Process>> {
 }
 
 /// Returns the memory that a process holds in RAM, in MiB, shared pages included.
-pub(super) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
     let status = read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;

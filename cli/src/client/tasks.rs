@@ -66,6 +66,8 @@ pub(crate) struct TaskDetail {
     pub(crate) last_checkpoint: Option<Checkpoint>,
     #[serde(default)]
     pub(crate) waiting_for: Option<String>,
+    #[serde(default)]
+    pub(crate) unfinished_rounds: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -259,10 +261,14 @@ impl Client {
         self.read(self.overview_json().await?)
     }
 
-    /// Opens the stream of a task's events behind a number.
+    /// Opens the stream of a task's events behind a number, which ends where nothing but a person moves the task on.
     pub(super) async fn stream(&self, task: TaskId, after: i64) -> Result<Response, ClientError> {
         let request = self
-            .request(Method::GET, &["mesh", "tasks", &task.to_string(), "stream"], &[])
+            .request(
+                Method::GET,
+                &["mesh", "tasks", &task.to_string(), "stream"],
+                &[("untilHeld", "true".to_owned())],
+            )
             .header("Accept", "text/event-stream")
             .header("Last-Event-ID", after);
         self.send(request).await

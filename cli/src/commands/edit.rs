@@ -1,18 +1,21 @@
 //! `makima edit`
 
+mod agent;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use clap::Args;
-use makima_shared::domain::{Agent, CompletionAction, TaskChanges};
+use clap::{Args, ValueEnum};
+use makima_shared::domain::{CompletionAction, MergeStrategy, TaskChanges, TaskId};
 
-use super::run::{read_plan, shell_line};
+use super::run::{read_plan, task_secret};
 use crate::client::{Client, ClientArgs};
 use crate::failure::UsageError;
 use crate::render::{self, Paint};
 use crate::settings::{OrNone, key_value};
+use agent::AgentChanges;
 
 /// What to change about a task.
 #[derive(Args, Debug)]
@@ -36,9 +39,8 @@ pub(super) struct EditArgs {
     #[arg(long, value_name = "TEXT")]
     description: Option<OrNone<String>>,
 
-    /// The agent, as a line for sh
-    #[arg(long, value_name = "SHELL_LINE")]
-    agent_cmd: Option<String>,
+    #[command(flatten)]
+    agent: AgentChanges,
 
     /// The branch to start from
     #[arg(long, value_name = "NAME")]
@@ -48,9 +50,17 @@ pub(super) struct EditArgs {
     #[arg(long, value_name = "NAME")]
     target: Option<OrNone<String>>,
 
-    /// Whether to push the result
-    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    /// What becomes of the result
+    #[arg(long, value_name = "ACTION")]
+    result: Option<ActionName>,
+
+    /// Whether to push the result: the same as --result push or --result none
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, conflicts_with = "result")]
     push: Option<bool>,
+
+    /// How the result is merged, where it is
+    #[arg(long, value_name = "STRATEGY")]
+    merge_strategy: Option<StrategyName>,
 
     /// 0 to 100; higher goes first
     #[arg(long, value_name = "N")]
@@ -92,12 +102,38 @@ pub(super) struct EditArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     env: Vec<(String, String)>,
 
+    /// The secrets for the agent's environment, in place of those that were: NAME or VARIABLE=NAME, with spaces between
+    #[arg(long, value_name = "SECRETS")]
+    secrets: Option<OrNone<String>>,
+
     /// The version that the change is meant for (default: the one that the task is at)
     #[arg(long, value_name = "N")]
     if_version: Option<i32>,
 
     #[command(flatten)]
     client: ClientArgs,
+}
+
+/// What becomes of a result.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ActionName {
+    /// It stays in the last checkpoint
+    None,
+    /// It is pushed to a branch of its own
+    Push,
+    /// It is merged into the base branch
+    Merge,
+    /// It is pushed, with a pull request
+    Pr,
+}
+
+/// How a result is merged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StrategyName {
+    /// By a merge commit
+    Merge,
+    /// As one commit
+    Squash,
 }
 
 pub(super) async fn run(args: EditArgs) -> anyhow::Result<ExitCode> {
@@ -109,7 +145,7 @@ pub(super) async fn run(args: EditArgs) -> anyhow::Result<ExitCode> {
         None => client.task(task).await?.task.version,
     };
     let json = args.client.json;
-    let changes = args.changes(&client, version).await?;
+    let changes = args.changes(&client, task, version).await?;
     let changed = client.change(task, &changes).await?;
     if json {
         writeln!(std::io::stdout(), "{}", render::json(&changed)?)?;
@@ -119,8 +155,28 @@ pub(super) async fn run(args: EditArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl ActionName {
+    fn action(self) -> CompletionAction {
+        match self {
+            Self::None => CompletionAction::None,
+            Self::Push => CompletionAction::Push,
+            Self::Merge => CompletionAction::Merge,
+            Self::Pr => CompletionAction::Pr,
+        }
+    }
+}
+
+impl StrategyName {
+    fn strategy(self) -> MergeStrategy {
+        match self {
+            Self::Merge => MergeStrategy::Merge,
+            Self::Squash => MergeStrategy::Squash,
+        }
+    }
+}
+
 impl EditArgs {
-    async fn changes(self, client: &Client, version: i32) -> anyhow::Result<TaskChanges> {
+    async fn changes(self, client: &Client, task: TaskId, version: i32) -> anyhow::Result<TaskChanges> {
         let words = |text: OrNone<String>| -> Vec<String> {
             text.0.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
         };
@@ -129,15 +185,22 @@ impl EditArgs {
             None => None,
         };
         let plan = if self.plan.as_deref() == Some("-") { Some(read_plan()?) } else { self.plan };
-        let action = |push| if push { CompletionAction::Push } else { CompletionAction::None };
+        let agent = match self.agent.is_nothing() {
+            true => None,
+            false => Some(self.agent.apply(client.task(task).await?.task.agent)?),
+        };
+        let secrets =
+            |names| words(names).iter().map(|name| task_secret(name)).collect::<Result<Vec<_>, _>>();
+        let pushed = self.push.map(|push| if push { ActionName::Push } else { ActionName::None });
         let changes = TaskChanges {
             name: self.name,
             plan,
             description: self.description.map(|text| text.0),
-            agent: self.agent_cmd.map(|line| Agent::command(shell_line(line))),
+            agent,
             base_branch: self.branch.map(|name| name.0),
             target_branch: self.target.map(|name| name.0),
-            completion_action: self.push.map(action),
+            completion_action: self.result.or(pushed).map(ActionName::action),
+            merge_strategy: self.merge_strategy.map(StrategyName::strategy),
             priority: self.priority,
             labels: self.labels.map(words),
             depends_on,
@@ -147,6 +210,7 @@ impl EditArgs {
             max_cost_usd: self.max_cost.map(|usd| usd.0),
             max_tokens: self.max_tokens.map(|tokens| tokens.0),
             run_at: self.run_at.map(|time| time.0),
+            secrets: self.secrets.map(secrets).transpose()?,
             env: (!self.env.is_empty()).then(|| self.env.into_iter().collect::<BTreeMap<_, _>>()),
             ..TaskChanges::of_version(version)
         };

@@ -13,14 +13,15 @@ use crate::watch::{self, Show};
 /// Whose output to print.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Without -f it prints what there is and exits with 0; with -f it follows the task to its end and \
-                        exits with 0 only if it ended done or merged."
+    after_help = "Without -f it prints what there is and exits with 0; with -f it follows the task to its end, or \
+                  until it is interrupted. It exits with 0 only if it ended done or merged, with 3 if it is interrupted, \
+                  else with 1."
 )]
 pub(super) struct LogsArgs {
     /// The task: its id, or the last 4 or more digits of it
     id: String,
 
-    /// Go on until the task has ended, and show its changes too (on standard error)
+    /// Go on until the task has ended or is interrupted, and show its changes too (on standard error)
     #[arg(short, long)]
     follow: bool,
 

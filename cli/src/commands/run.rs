@@ -32,8 +32,8 @@ makima run [OPTIONS] --repo <PATH_OR_URL> --agent <claude|codex> <PLAN>
 #[derive(Args, Debug)]
 #[command(
     override_usage = USAGE,
-    after_help = "Prints the id of the task. With --wait it shows the task to its end instead, and exits with 0 \
-                        only if it ended done or merged."
+    after_help = "Prints the id of the task. With --wait it shows the task to its end instead, or until it is \
+                  interrupted, and exits with 0 only if it ended done or merged, with 3 if it is interrupted, else with 1."
 )]
 pub(super) struct RunArgs {
     #[command(flatten)]
@@ -159,11 +159,11 @@ struct TaskWords {
     #[arg(long, value_name = "SECONDS")]
     checkpoint_interval: Option<i32>,
 
-    /// What all attempts together may cost, in US dollars (default: no limit)
+    /// What all attempts together may cost, in US dollars (default: no limit). For Claude Code alone, which tells it
     #[arg(long, value_name = "USD")]
     max_cost: Option<f64>,
 
-    /// How many tokens all attempts together may use (default: no limit)
+    /// How many tokens all attempts together may use (default: no limit). For clients alone, which tell it
     #[arg(long, value_name = "N")]
     max_tokens: Option<i64>,
 
@@ -202,7 +202,7 @@ pub(super) enum ClientName {
 }
 
 impl ClientName {
-    fn agent(self, model: Option<String>, args: Vec<String>, looping: Option<LoopMode>) -> Agent {
+    pub(super) fn agent(self, model: Option<String>, args: Vec<String>, looping: Option<LoopMode>) -> Agent {
         match self {
             Self::Claude => Agent::Claude { model, args, looping },
             Self::Codex => Agent::Codex { model, args, looping },
@@ -337,7 +337,7 @@ pub(super) fn read_plan() -> anyhow::Result<String> {
 }
 
 /// Reads the name of a secret, or a variable and the name of the secret in it.
-fn task_secret(text: &str) -> Result<TaskSecret, std::convert::Infallible> {
+pub(super) fn task_secret(text: &str) -> Result<TaskSecret, std::convert::Infallible> {
     Ok(match text.split_once('=') {
         None => TaskSecret::Name(text.to_owned()),
         Some((env, secret)) => {

@@ -11,7 +11,11 @@ use crate::watch;
 
 /// Which tasks to wait for.
 #[derive(Args, Debug)]
-#[command(after_help = "Exits with 0 only if all of them ended done or merged.")]
+#[command(
+    after_help = "A task that is interrupted (what it may spend is spent, for one) is waited for no longer, as nothing but a \
+                  person moves it on. Exits with 0 only if all of them ended done or merged, with 3 if the others are \
+                  interrupted, else with 1."
+)]
 pub(super) struct WaitArgs {
     /// The tasks: their ids, or the last 4 or more digits of each
     #[arg(required = true, value_name = "ID")]

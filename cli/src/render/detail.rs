@@ -5,8 +5,8 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use console::style;
 use makima_shared::domain::{
-    Agent, Attempt, AttemptOutcome, Checkpoint, Completion, CompletionStatus, DependencyState, Task,
-    TaskSecret, TaskSummary,
+    Agent, Attempt, AttemptOutcome, Checkpoint, Completion, CompletionStatus, DependencyState, LoopMode,
+    Task, TaskSecret, TaskSummary,
 };
 
 use super::agent_event::spend;
@@ -31,11 +31,19 @@ impl Fields {
 
 /// Shows a task.
 pub(crate) fn task_detail(detail: &TaskDetail, now: DateTime<Utc>, width: Option<usize>) -> String {
-    let TaskDetail { task, dependencies, attempts, subtasks, last_checkpoint, waiting_for } = detail;
+    let TaskDetail {
+        task,
+        dependencies,
+        attempts,
+        subtasks,
+        last_checkpoint,
+        waiting_for,
+        unfinished_rounds,
+    } = detail;
     let mut text = format!("{}  {}\n", style(one_line(&task.name)).bold(), status(task.status));
     let mut fields = Fields::default();
     standing(&mut fields, task, waiting_for.as_deref(), now);
-    request(&mut fields, task);
+    request(&mut fields, task, *unfinished_rounds);
     result(&mut fields, task, last_checkpoint.as_ref(), now);
     text.push_str(&fields.0);
     text.push_str(&section("Depends on", dependencies.iter().map(dependency_line).collect()));
@@ -80,12 +88,13 @@ fn standing(fields: &mut Fields, task: &Task, waiting_for: Option<&str>, now: Da
     fields.add("may spend", (!caps.is_empty()).then(|| caps.join(", ")));
 }
 
-fn request(fields: &mut Fields, task: &Task) {
+fn request(fields: &mut Fields, task: &Task, unfinished_rounds: Option<i64>) {
     let branch = task.base_branch.as_deref().map(|branch| format!(" at {}", one_line(branch)));
     fields.add("repository", format!("{}{}", one_line(&task.repository_url), branch.unwrap_or_default()));
     fields.add("goes on", start(task));
     fields.add("keeps", (!task.keep_ignored.is_empty()).then(|| one_line(&task.keep_ignored.join(" "))));
     fields.add("agent", agent(&task.agent));
+    fields.add("loop", task.agent.loop_mode().map(|mode| rounds(mode, unfinished_rounds)));
     let timeout = task.timeout_secs.map(|secs| format!(", at most {secs} s"));
     let interval = task.checkpoint_interval_secs;
     fields.add("limits", format!("a checkpoint every {interval} s{}", timeout.unwrap_or_default()));
@@ -110,6 +119,17 @@ fn start(task: &Task) -> Option<String> {
         files => format!(", with {} alone", one_line(&files.join(" "))),
     };
     Some(format!("from task {}{tree}{files}", source.short()))
+}
+
+/// Says how often the agent is run, and what ends it.
+fn rounds(mode: &LoopMode, unfinished: Option<i64>) -> String {
+    let end = if mode.verify.is_empty() {
+        "until the agent says that it is finished".to_owned()
+    } else {
+        format!("until this exits with 0: {}", one_line(&mode.verify.join(" ")))
+    };
+    let so_far = unfinished.map(|count| format!("{count} left it unfinished; ")).unwrap_or_default();
+    format!("{so_far}at most {} rounds, {end}", mode.max_rounds)
 }
 
 pub(super) fn agent(agent: &Agent) -> String {

@@ -3,7 +3,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
@@ -43,9 +42,7 @@ fn task(stack: &Stack, plan: &str) -> Value {
 
 /// What `makima logs` shows.
 fn logs(stack: &Stack, args: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_makima"));
-    command.arg("logs").args(args).arg("--client").arg(stack.data_dir().join("client.json"));
-    String::from_utf8(command.output().unwrap().stdout).unwrap()
+    String::from_utf8(stack.makima(&[&["logs"], args].concat()).stdout).unwrap()
 }
 
 /// What was understood of a task's output.
@@ -171,6 +168,15 @@ async fn a_spent_budget_interrupts_the_task_until_it_is_raised() {
     );
     assert!(stopped["statusMessage"].as_str().unwrap().contains("15 of 15 tokens"), "{stopped:#}");
     assert_eq!(stopped["waitingFor"], "somebody to raise what it may spend and start it");
+    for command in [["wait", &id].as_slice(), &["logs", "-f", &id]] {
+        let watched = stack.makima(command);
+        let said = String::from_utf8(watched.stderr).unwrap();
+        assert_eq!(watched.status.code(), Some(3), "{said}");
+        let short = &id[id.len() - 8..];
+        let raise =
+            format!("`makima edit {short} --max-tokens N` raises its cap, `makima start {short}` goes on");
+        assert!(said.contains("15 of 15 tokens") && said.contains(&raise), "{said}");
+    }
 
     // Without more to spend it does not get far.
     stack.post(&format!("/mesh/tasks/{id}/start")).await;

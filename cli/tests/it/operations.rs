@@ -85,6 +85,20 @@ async fn a_task_is_changed_before_it_runs_and_an_owner_is_limited() {
     let mut body = stack.script("later", "true");
     body["runAt"] = json!("2999-01-01T00:00:00Z");
     let task = stack.submit(&body).await;
+    makima(&stack, &["edit", &task, "--agent", "codex", "--model", "m", "--loop=3", "--max-tokens", "9"]);
+    makima(
+        &stack,
+        &["edit", &task, "--agent-arg", "--search", "--merge-strategy", "squash", "--result", "none"],
+    );
+    let changed = stack.task(&task).await;
+    let codex = json!({"kind": "codex", "model": "m", "args": ["--search"], "loop": {"maxRounds": 3}});
+    assert_eq!((&changed["agent"], &changed["mergeStrategy"]), (&codex, &json!("squash")), "{changed:#}");
+    let shown = makima(&stack, &["show", &task]);
+    let rounds =
+        "loop         0 left it unfinished; at most 3 rounds, until the agent says that it is finished\n";
+    assert!(shown.contains(rounds), "{shown}");
+    let command = ["--agent-cmd", "true", "--loop=none", "--max-tokens", "none", "--result", "push"];
+    makima(&stack, &[&["edit", &task], command.as_slice()].concat());
     makima(&stack, &["edit", &task, "--name", "at once", "--priority", "99", "--run-at", "none"]);
     let end = stack.wait_for_end(&task).await;
     assert_eq!(

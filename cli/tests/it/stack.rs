@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use futures_util::StreamExt;
@@ -185,6 +185,12 @@ impl Stack {
     /// Returns a path outside of all workspaces that agents and tests share.
     pub(crate) fn shared(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Runs a command of the product as the stack's client.
+    pub(crate) fn makima(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_makima"));
+        command.args(args).arg("--client").arg(self.data_dir().join("client.json")).output().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

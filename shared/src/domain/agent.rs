@@ -48,6 +48,17 @@ pub enum Agent {
     },
 }
 
+/// What an agent tells of what it spends, so that a cap on it has an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpendTold {
+    /// Nothing.
+    Nothing,
+    /// Its tokens.
+    Tokens,
+    /// Its tokens, and what they cost in US dollars.
+    TokensAndCost,
+}
+
 /// A client that a worker may have or lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AgentClient {
@@ -184,6 +195,16 @@ impl Agent {
             Self::Command { .. } => None,
             Self::Claude { .. } => Some(AgentClient::Claude),
             Self::Codex { .. } => Some(AgentClient::Codex),
+        }
+    }
+
+    /// Tells what is heard of it about what it spends.
+    #[must_use]
+    pub fn tells_spend(&self) -> SpendTold {
+        match self {
+            Self::Command { .. } => SpendTold::Nothing,
+            Self::Claude { .. } => SpendTold::TokensAndCost,
+            Self::Codex { .. } => SpendTold::Tokens,
         }
     }
 

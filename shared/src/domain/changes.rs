@@ -1,17 +1,19 @@
 //! What an owner may change about a task that was submitted, the check of it, and which parts may change when.
 
 mod field;
+mod fit;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Agent, CompletionAction, ContractId, FieldError, SubmissionPolicy, Task, TaskId, TaskSubmission,
-    sorted_labels,
+    Agent, CompletionAction, ContractId, FieldError, MergeStrategy, SubmissionPolicy, Task, TaskId,
+    TaskSecret, TaskSubmission, sorted_labels,
 };
 pub use field::TaskField;
+pub(crate) use fit::unfit;
 
 /// The body of a change. What is absent stays as it is; `null` takes away what a task may be without. What is given as it is
 /// already counts as absent. The other fields are those of a submission, with the same limits.
@@ -72,11 +74,11 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i32, required = false, minimum = 1)]
     pub checkpoint_interval_secs: Option<i32>,
-    /// What all attempts together may cost, in US dollars.
+    /// What all attempts together may cost, in US dollars; refused for an agent that tells no cost.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false)]
     pub max_cost_usd: Option<Option<f64>>,
-    /// How many tokens all attempts together may use.
+    /// How many tokens all attempts together may use; refused for an agent that tells none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>, required = false, minimum = 1)]
     pub max_tokens: Option<Option<i64>>,
@@ -88,10 +90,18 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub env: Option<BTreeMap<String, String>>,
+    /// Secrets of the owner for the agent, all of them.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<TaskSecret>, required = false, max_items = 20)]
+    pub secrets: Option<Vec<TaskSecret>>,
     /// What becomes of the result.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = CompletionAction, required = false)]
     pub completion_action: Option<CompletionAction>,
+    /// How it is merged, where it is.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = MergeStrategy, required = false)]
+    pub merge_strategy: Option<MergeStrategy>,
 }
 
 /// Reads a field that is there: a `null` is a value like any other.
@@ -126,16 +136,18 @@ impl TaskChanges {
             max_tokens: None,
             run_at: None,
             env: None,
+            secrets: None,
             completion_action: None,
+            merge_strategy: None,
         }
     }
 
-    /// Checks every field that is given, as in a submission.
+    /// Checks every field that is given by itself, as in a submission. Whether they fit what else the task is, its row tells.
     ///
     /// # Errors
     /// Names each field that cannot be taken, and why.
     pub fn check(mut self, policy: &SubmissionPolicy) -> Result<CheckedChanges, Vec<FieldError>> {
-        let checked = self.as_submission().check(policy)?.submission;
+        let checked = self.as_submission().check_fields(policy, &HashMap::new(), Vec::new())?.submission;
         self.labels = self.labels.map(|_| checked.labels);
         self.depends_on =
             self.depends_on.map(|ids| ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect());
@@ -161,6 +173,7 @@ impl TaskChanges {
             max_tokens: self.max_tokens.flatten(),
             run_at: self.run_at.flatten(),
             env: self.env.clone().unwrap_or_default(),
+            secrets: self.secrets.clone().unwrap_or_default(),
             ..TaskSubmission::new(words(&self.name), words(&self.plan), repository_url, agent)
         }
     }
@@ -199,8 +212,11 @@ impl CheckedChanges {
         set(TaskField::MaxTokens, &mut task.max_tokens, given.max_tokens.as_ref(), &mut fields);
         set(TaskField::RunAt, &mut task.run_at, given.run_at.as_ref(), &mut fields);
         set(TaskField::Env, &mut task.env, given.env.as_ref(), &mut fields);
+        set(TaskField::Secrets, &mut task.secrets, given.secrets.as_ref(), &mut fields);
         let action = given.completion_action.as_ref();
         set(TaskField::CompletionAction, &mut task.completion_action, action, &mut fields);
+        let strategy = given.merge_strategy.as_ref();
+        set(TaskField::MergeStrategy, &mut task.merge_strategy, strategy, &mut fields);
         fields
     }
 
@@ -264,6 +280,8 @@ mod tests {
             (json!({"labels": ["two words"]}), "labels"),
             (json!({"agent": {"kind": "command", "argv": []}}), "agent.argv"),
             (json!({"env": {"MAKIMA_X": "1"}}), "env.MAKIMA_X"),
+            (json!({"secrets": ["A", "A"]}), "secrets[1]"),
+            (json!({"env": {"A": "1"}, "secrets": ["A"]}), "secrets[0]"),
             (json!({"baseBranch": "a", "targetBranch": "a"}), "targetBranch"),
         ];
         for (mut body, field) in cases {

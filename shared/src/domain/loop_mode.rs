@@ -23,6 +23,8 @@ pub struct LoopMode {
 }
 
 impl LoopMode {
+    /// How the event of a round is known.
+    pub const ROUND_CODE: &str = "LOOP_ROUND";
     const MOST_ROUNDS: u32 = 1000;
 
     /// Returns how many rounds a task may have that names no number.

@@ -59,6 +59,8 @@ impl TaskStatus {
     pub const ACTIVE: [Self; 2] = [Self::Starting, Self::Running];
     /// Nothing moves the task any more, unless somebody asks for a restart by name.
     pub const TERMINAL: [Self; 4] = [Self::Done, Self::Merged, Self::Failed, Self::Cancelled];
+    /// Nobody works on the task, and nothing but a person moves it on.
+    pub const HELD: [Self; 2] = [Self::Paused, Self::Interrupted];
     /// Whatever somebody may start again: see [`super::Transition::restarted`].
     pub const RESTARTABLE: [Self; 5] =
         [Self::Interrupted, Self::Done, Self::Merged, Self::Failed, Self::Cancelled];
@@ -78,6 +80,12 @@ impl TaskStatus {
     #[must_use]
     pub fn is_terminal(self) -> bool {
         Self::TERMINAL.contains(&self)
+    }
+
+    /// Tells whether the task waits for a person, who may also leave it so for ever.
+    #[must_use]
+    pub fn is_held(self) -> bool {
+        Self::HELD.contains(&self)
     }
 
     /// Tells whether a task may move from `self` to `next`, restarts left out: those are told by their name.

@@ -1,5 +1,6 @@
 //! What a client may ask for, and the check that turns it into a [`NewTask`].
 
+mod caps;
 mod checks;
 mod start;
 
@@ -9,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::secret::check_task_secrets;
-use super::{Agent, CompletionAction, ContractId, Dependency, MergeStrategy, TaskId, TaskSecret};
+use super::{Agent, Caps, CompletionAction, ContractId, Dependency, MergeStrategy, TaskId, TaskSecret};
+pub(super) use caps::check_caps;
 pub(super) use checks::check_name;
 
 /// The body of a submission. Unknown fields are refused.
@@ -69,12 +71,13 @@ pub struct TaskSubmission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub checkpoint_interval_secs: Option<i32>,
-    /// What all attempts together may cost, in US dollars, as far as the client tells; no limit if none. A task that reaches it
-    /// is `interrupted`, and goes on with a higher one.
+    /// What all attempts together may cost, in US dollars, as the client reckons; no limit if none. A task that reaches it is
+    /// `interrupted`, and goes on with a higher one. Refused for an agent that tells no cost: `codex` and `command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0)]
     pub max_cost_usd: Option<f64>,
     /// How many tokens all attempts together may use, those out of the client's cache left out; no limit if none.
+    /// Refused for an agent that tells none: `command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub max_tokens: Option<i64>,
@@ -240,13 +243,25 @@ impl TaskSubmission {
         self.check_in_bulk(policy, &HashMap::new())
     }
 
-    /// Checks every field. `refs` holds the places of the request's tasks.
+    /// Checks every field, and that the agent can keep the caps. `refs` holds the places of the request's tasks.
     pub(super) fn check_in_bulk(
-        mut self,
+        self,
         policy: &SubmissionPolicy,
         refs: &HashMap<String, usize>,
     ) -> Result<NewTask, Vec<FieldError>> {
         let mut errors = Vec::new();
+        let caps = Caps { max_cost_usd: self.max_cost_usd, max_tokens: self.max_tokens };
+        check_caps(&self.agent, &caps, &mut errors);
+        self.check_fields(policy, refs, errors)
+    }
+
+    /// Checks every field. `errors` are known already.
+    pub(super) fn check_fields(
+        mut self,
+        policy: &SubmissionPolicy,
+        refs: &HashMap<String, usize>,
+        mut errors: Vec<FieldError>,
+    ) -> Result<NewTask, Vec<FieldError>> {
         self.check_texts(&mut errors);
         self.check_git(policy, &mut errors);
         self.check_numbers(&mut errors);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use makima_shared::domain::{
     AgentClient, SavedConversation, Spend, TaskChanges, TaskId, TaskStatus, TokenUsage, Transition,
 };
-use makima_shared::store::{Fenced, OpenAttempt};
+use makima_shared::store::{ChangeError, Fenced, OpenAttempt};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -69,8 +69,9 @@ async fn a_limit_is_waited_for_and_says_so(pool: PgPool) {
 #[sqlx::test(migrations = "../migrations")]
 async fn a_task_over_its_budget_goes_on_with_a_higher_cap(pool: PgPool) {
     let f = Fixture::new(pool).await;
-    let task = f.submit(json!({"maxCostUsd": 1.5, "maxTokens": 10})).await;
-    let attempt = f.run(task).await;
+    let task = f.submit(json!({"agent": {"kind": "claude"}, "maxCostUsd": 1.5, "maxTokens": 10})).await;
+    let attempt = f.claim(f.worker_that_offers(&["agent:claude"], HOUR).await, task).await;
+    f.apply(task, &Transition::started(attempt.epoch)).await;
     f.apply(task, &Transition::over_budget(attempt.epoch, "spent")).await;
     let row = f.task(task).await;
     assert_eq!(
@@ -88,6 +89,31 @@ async fn a_task_over_its_budget_goes_on_with_a_higher_cap(pool: PgPool) {
     let row = f.task(task).await;
     assert_eq!((row.status, row.max_cost_usd, row.max_tokens), (TaskStatus::Queued, None, Some(20)));
     f.assert_history_gives_status(task).await;
+}
+
+/// A cap that nothing is held against would be a trap for who pays.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_cap_comes_with_an_agent_that_tells_what_it_spends(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let task = f.submit(json!({"agent": {"kind": "claude"}, "maxCostUsd": 1.5, "maxTokens": 10})).await;
+    let change = async |mut body: serde_json::Value| {
+        body["version"] = f.task(task).await.version.into();
+        let changes: TaskChanges = serde_json::from_value(body).unwrap();
+        let policy = makima_shared::domain::SubmissionPolicy { allow_local_repositories: true };
+        match f.store.task_change(f.owner, task, &changes.check(&policy).unwrap()).await {
+            Err(ChangeError::Unfit(error)) => error.field,
+            changed => format!("changed: {}", changed.is_ok()),
+        }
+    };
+    assert_eq!(change(json!({"agent": {"kind": "codex"}})).await, "maxCostUsd");
+    assert_eq!(change(json!({"agent": {"kind": "codex"}, "maxCostUsd": null})).await, "changed: true");
+    assert_eq!(change(json!({"maxCostUsd": 2})).await, "maxCostUsd");
+    assert_eq!(change(json!({"maxTokens": 20})).await, "changed: true");
+    assert_eq!(change(json!({"agent": {"kind": "command", "argv": ["true"]}})).await, "maxTokens");
+
+    // One from a time when such a cap was taken can still be renamed.
+    sqlx::query("UPDATE tasks SET max_cost_usd = 1").execute(&f.pool).await.unwrap();
+    assert_eq!(change(json!({"name": "new"})).await, "changed: true");
 }
 
 #[sqlx::test(migrations = "../migrations")]

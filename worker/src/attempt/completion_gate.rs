@@ -11,8 +11,6 @@ use super::run_agent::{Outcome, Rounds};
 use super::verify;
 use super::{Attempt, End};
 
-/// How the event of a round is known.
-const ROUND_CODE: &str = "LOOP_ROUND";
 /// How many rounds in a row may leave the tree as it was.
 const MAX_UNCHANGED: u32 = 3;
 /// How many rounds in a row may end with the same error.
@@ -43,8 +41,9 @@ impl<'a> Loop<'a> {
     ) -> Result<Option<Self>, End> {
         let Some(mode) = attempt.task.agent.loop_mode() else { return Ok(None) };
         let (store, task) = (&attempt.context().store, attempt.task.id);
-        let asking = attempt
-            .insist(|| async { Ok(Fenced::Accepted(store.loop_rounds_count(task, ROUND_CODE).await?)) });
+        let asking = attempt.insist(|| async {
+            Ok(Fenced::Accepted(store.loop_rounds_count(task, LoopMode::ROUND_CODE).await?))
+        });
         let before = u32::try_from(accepted(asking.await)?).unwrap_or(u32::MAX);
         let breaker = Breaker { tree: restored_tree, ..Breaker::default() };
         let this = Self { attempt, mode, round: before.saturating_add(1), breaker };
@@ -144,8 +143,7 @@ impl<'a> Loop<'a> {
         let words = if is_ready { "the task is finished" } else { "the task is not finished" };
         let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         let message = format!("round {} of {}: {words}{because}", self.round, self.mode.max_rounds);
-        let notice =
-            json!({ "code": ROUND_CODE, "message": message, "round": self.round, "ready": is_ready });
+        let notice = json!({ "code": LoopMode::ROUND_CODE, "message": message, "round": self.round, "ready": is_ready });
         let (store, task, notices) = (&self.attempt.context().store, self.attempt.task, [notice]);
         let append = || store.events_append(task.id, task.epoch, EventKind::Notice, &notices);
         accepted(self.attempt.insist(append).await).map(drop)

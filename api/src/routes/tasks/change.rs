@@ -73,6 +73,7 @@ fn refusal(id: TaskId, expected: i32, error: ChangeError) -> ErrorResponse {
             let problem = format!("names {parent}, which waits for the task itself: neither could ever run");
             dependency(ErrorCode::DependencyCycle, problem)
         }
+        ChangeError::SecretNotFound(name) => ErrorResponse::named_secret_not_found(&name),
         ChangeError::Store(error) => error.into(),
     }
 }

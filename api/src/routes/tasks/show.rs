@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use makima_shared::domain::LoopMode;
 use makima_shared::store::TaskFilter;
 
 use crate::auth::Owner;
@@ -43,7 +44,12 @@ pub(crate) async fn show(
     let parts = TaskFilter { parent_task_id: Some(id), ..TaskFilter::default() };
     let subtasks = store.tasks_list(owner, &parts, SUBTASKS).await?;
     let attempts = store.attempts_list(owner, id).await?;
+    let unfinished_rounds = match task.agent.loop_mode() {
+        Some(_) => Some(store.loop_rounds_count(id, LoopMode::ROUND_CODE).await?),
+        None => None,
+    };
     let detail = TaskDetailView {
+        unfinished_rounds,
         dependencies: store.task_dependencies(owner, id).await?,
         attempt_counts: attempt_counts(&attempts),
         attempts,

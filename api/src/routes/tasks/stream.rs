@@ -41,13 +41,17 @@ pub(crate) struct StreamParams {
     /// Only what comes behind the event of this number; 0 if none. `Last-Event-ID` goes before it.
     #[param(minimum = 0)]
     after: Option<i64>,
+    /// End the stream also where the task is `paused` or `interrupted`: nothing but a person moves it on from there.
+    #[serde(default)]
+    #[param(required = false)]
+    until_held: bool,
 }
 
 /// Follow a task
 ///
 /// Every event of the task, the ones there are and then the ones to come: `id` is its number, `event` its kind, `data`
-/// the event as `/events` gives it. Once the task has ended and all was sent, `event: end` with the last status closes
-/// the stream.
+/// the event as `/events` gives it. Once the task has ended (or, with `untilHeld`, waits for a person) and all was sent,
+/// `event: end` with the last status closes the stream.
 #[utoipa::path(
     get,
     path = "/api/v1/mesh/tasks/{id}/stream",
@@ -85,7 +89,16 @@ pub(crate) async fn stream(
     let known = state.store.task_status(owner, id).await?;
     known.ok_or_else(|| ErrorResponse::task_not_found(id))?;
     let AppState { store, buffers, shutdown, .. } = state;
-    let follower = Follower { store, buffers, owner, task: id, after, news, _share: share };
+    let follower = Follower {
+        store,
+        buffers,
+        owner,
+        task: id,
+        after,
+        until_held: params.until_held,
+        news,
+        _share: share,
+    };
     let events = stream::unfold(Some(follower), |follower| async move { follower?.next().await })
         .flat_map(Page::into_stream)
         .take_until(shutdown.cancelled_owned());
@@ -116,6 +129,8 @@ struct Follower {
     task: TaskId,
     /// The number of the last event that was sent.
     after: i64,
+    /// It ends where the task waits for a person, too.
+    until_held: bool,
     news: Subscription,
     _share: Share,
 }
@@ -142,7 +157,7 @@ enum Look {
     Events(Vec<TaskEvent>),
     /// Nothing new yet.
     Nothing,
-    /// All was sent, and the task has ended.
+    /// All was sent, and the task has come to where the stream shall end.
     Ended(TaskStatus),
     /// The task is gone.
     Gone,
@@ -191,7 +206,8 @@ impl Follower {
             return Ok(Look::Gone);
         };
         if newest <= self.after {
-            return Ok(if status.is_terminal() { Look::Ended(status) } else { Look::Nothing });
+            let is_end = status.is_terminal() || (self.until_held && status.is_held());
+            return Ok(if is_end { Look::Ended(status) } else { Look::Nothing });
         }
         let events = self.store.events_list(self.owner, self.task, self.after, PAGE, None).await?;
         Ok(events.filter(|events| !events.is_empty()).map_or(Look::Gone, Look::Events))

@@ -41,8 +41,12 @@ pub enum TaskField {
     RunAt,
     /// `env`
     Env,
+    /// `secrets`
+    Secrets,
     /// `completionAction`
     CompletionAction,
+    /// `mergeStrategy`
+    MergeStrategy,
 }
 
 impl TaskField {
@@ -65,7 +69,9 @@ impl TaskField {
             | Self::MaxCostUsd
             | Self::MaxTokens
             | Self::Env
-            | Self::CompletionAction => !status.is_terminal() && !status.is_active(),
+            | Self::Secrets
+            | Self::CompletionAction
+            | Self::MergeStrategy => !status.is_terminal() && !status.is_active(),
             Self::DependsOn | Self::RunAt => status == TaskStatus::Pending,
         }
     }
@@ -91,7 +97,9 @@ impl TaskField {
             Self::MaxTokens => "maxTokens",
             Self::RunAt => "runAt",
             Self::Env => "env",
+            Self::Secrets => "secrets",
             Self::CompletionAction => "completionAction",
+            Self::MergeStrategy => "mergeStrategy",
         }
     }
 }

@@ -11,9 +11,10 @@ use sqlx::{PgConnection, PgExecutor};
 use super::graph::{DEADLOCK_TRIES, circle_in_txn, status_in_txn};
 use super::news::{TaskNews, notice_in_txn, ready_in_txn, task_release_in_txn};
 use super::read::task_get_in_txn;
+use super::submit::secrets::secret_missing_in_txn;
 use crate::domain::{
-    CheckedChanges, CompletionAction, ContractId, FieldError, OwnerId, Task, TaskField, TaskId, TaskStatus,
-    Transition,
+    CheckedChanges, CompletionAction, ContractId, FieldError, MergeStrategy, OwnerId, Task, TaskField,
+    TaskId, TaskStatus, Transition, unfit,
 };
 use crate::store::{Store, StoreError};
 use edges::{Edges, edges_lock_in_txn, edges_replace_in_txn};
@@ -47,6 +48,9 @@ pub enum ChangeError {
     /// That task waits for the one that shall wait for it.
     #[error("the dependency {0} waits for the task itself")]
     DependencyCycle(TaskId),
+    /// The owner has no secret of this name.
+    #[error("the secret {0} does not exist")]
+    SecretNotFound(String),
     /// PostgreSQL is away.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +107,11 @@ impl Store {
             return Ok(None);
         }
         check_fit(&before, &task, &fields)?;
+        if fields.contains(&TaskField::Secrets)
+            && let Some(name) = secret_missing_in_txn(&mut txn, owner, &task.secrets).await?
+        {
+            return Err(ChangeError::SecretNotFound(name));
+        }
         let mut is_blocked = false;
         if let Some(edges) = &edges {
             is_blocked = depend_in_txn(&mut txn, id, edges).await?;
@@ -162,7 +171,7 @@ fn check_fit(before: &Task, after: &Task, fields: &[TaskField]) -> Result<(), Ch
         let problem = "is the base branch: the result needs a branch of its own";
         return Err(ChangeError::Unfit(FieldError::new("targetBranch", problem)));
     }
-    Ok(())
+    unfit(after, fields).map_or(Ok(()), |problem| Err(ChangeError::Unfit(problem)))
 }
 
 /// Gives a task other edges. Returns whether one of them leads to a task that can no longer be done.
@@ -203,7 +212,7 @@ async fn row_write_in_txn(
             name = $2, plan = $3, description = $4, base_branch = $5, target_branch = $6, agent = $7, env = $8,
             priority = $9, labels = $10, max_retries = $11, timeout_secs = $12, checkpoint_interval_secs = $13,
             completion_action = $14, contract_id = $15, run_at = $16,
-            max_cost_usd = $18, max_tokens = $19,
+            max_cost_usd = $18, max_tokens = $19, secrets = $20, merge_strategy = $21,
             not_before = CASE
                 WHEN NOT $17 THEN t.not_before
                 WHEN t.not_before IS NOT DISTINCT FROM t.run_at THEN $16
@@ -232,6 +241,8 @@ async fn row_write_in_txn(
         before.run_at != task.run_at,
         task.max_cost_usd,
         task.max_tokens,
+        json!(task.secrets),
+        task.merge_strategy as MergeStrategy,
     )
     .execute(executor)
     .await?;

@@ -5,7 +5,7 @@
 
 mod insert;
 mod parents;
-mod secrets;
+pub(super) mod secrets;
 mod sources;
 
 use std::collections::BTreeMap;

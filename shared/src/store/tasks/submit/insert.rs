@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::parents::{parents_lock_in_txn, part_of_in_txn};
-use super::secrets::secrets_check_in_txn;
+use super::secrets::secret_missing_in_txn;
 use super::sources::sources_check_in_txn;
 use super::{AcceptedTask, ReadyTask, RequestKey, SubmitError};
 use crate::domain::{CompletionAction, ContractId, MergeStrategy, NewTask, OwnerId, TaskId, TaskStatus};
@@ -22,7 +22,10 @@ pub(in crate::store) async fn tasks_insert_in_txn(
 ) -> Result<Option<Vec<AcceptedTask>>, SubmitError> {
     part_of_in_txn(txn, owner, tasks).await?;
     sources_check_in_txn(txn, owner, tasks).await?;
-    secrets_check_in_txn(txn, owner, tasks).await?;
+    let secrets = tasks.iter().flat_map(|task| &task.submission.secrets);
+    if let Some(name) = secret_missing_in_txn(txn, owner, secrets).await? {
+        return Err(SubmitError::SecretNotFound(name));
+    }
     let satisfied = parents_lock_in_txn(txn, owner, tasks).await?;
     tasks_insert(txn, owner, tasks, &satisfied, key).await
 }

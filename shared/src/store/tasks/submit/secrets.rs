@@ -1,25 +1,23 @@
-//! The secrets that new tasks name.
+//! The secrets that new and changed tasks name.
 
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::SubmitError;
-use crate::domain::{NewTask, OwnerId, TaskSecret};
+use crate::domain::{OwnerId, TaskSecret};
 
-/// Makes sure that the owner has every secret that one of `tasks` names. It may be deleted later all the same.
-pub(super) async fn secrets_check_in_txn(
+/// Returns a secret out of `named` that the owner does not have. One that is there may be deleted later all the same.
+pub(in crate::store::tasks) async fn secret_missing_in_txn(
     txn: &mut PgConnection,
     owner: OwnerId,
-    tasks: &[NewTask],
-) -> Result<(), SubmitError> {
-    let named = tasks.iter().flat_map(|task| &task.submission.secrets);
-    let wanted: BTreeSet<&str> = named.map(TaskSecret::secret).collect();
+    named: impl IntoIterator<Item = &TaskSecret>,
+) -> Result<Option<String>, sqlx::Error> {
+    let wanted: BTreeSet<&str> = named.into_iter().map(TaskSecret::secret).collect();
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let wanted: Vec<_> = wanted.into_iter().map(str::to_owned).collect();
-    let missing = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"
         SELECT w.name AS "name!" FROM unnest($2::text[]) AS w (name)
         WHERE NOT EXISTS (SELECT FROM owner_secrets s WHERE s.owner_id = $1 AND s.name = w.name)
@@ -29,6 +27,5 @@ pub(super) async fn secrets_check_in_txn(
         &wanted,
     )
     .fetch_optional(txn)
-    .await?;
-    missing.map_or(Ok(()), |name| Err(SubmitError::SecretNotFound(name)))
+    .await
 }
