@@ -15,7 +15,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{
-    ConnectOptions, Connection, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction,
+    ConnectOptions, Connection, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
+    Transaction,
 };
 use tokio::time::timeout;
 use url::Url;
@@ -98,6 +99,11 @@ impl Pool {
         begun
             .map_err(|_elapsed| sqlx::Error::PoolTimedOut)?
             .map_err(|_panicked| sqlx::Error::WorkerCrashed)?
+    }
+
+    /// Makes a connection that belongs to no pool, straight to PostgreSQL.
+    pub(super) async fn connect_apart(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect_with(&self.connections.connect_options()).await
     }
 
     /// Tells whether a pooler in transaction mode stands before PostgreSQL.
