@@ -40,6 +40,8 @@ pub(crate) async fn accept(
             note(&created);
             let ids = created.iter().map(|task| task.id).collect();
             state.hints.tasks_accepted(created);
+            // The word goes out before anything else is asked of PostgreSQL: a worker waits for it.
+            tokio::task::yield_now().await;
             return Ok((StatusCode::CREATED, ids));
         }
         Ok(Submitted::Repeated(ids)) => Ok((StatusCode::OK, ids)),

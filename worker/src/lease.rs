@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use makima_shared::config::Config;
 use makima_shared::domain::{Quarantine, WorkerId};
-use makima_shared::store::{Renewal, Store, StoreError};
+use makima_shared::store::{LeaseConnection, Renewal, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -123,8 +123,8 @@ struct Beat {
 impl Beat {
     /// Renews until the lease is lost or not wanted any more.
     async fn run(&self, mut deadline_ms: u64, ended: &CancellationToken) {
-        let store = match Store::open(&self.database_url, 1, "makima-lease") {
-            Ok(store) => store,
+        let mut lease = match Store::open(&self.database_url, 1, "makima-lease") {
+            Ok(store) => store.lease_connection(),
             Err(error) => return error!(error = &error as &dyn std::error::Error, "the lease has no store"),
         };
         let mut pause = self.period;
@@ -139,7 +139,7 @@ impl Beat {
             if asked_ms >= deadline_ms {
                 return warn!(worker.id = %self.worker, "the lease could not be renewed in time: stopping all agents");
             }
-            match self.renew(&store, deadline_ms - asked_ms, period).await {
+            match self.renew(&mut lease, deadline_ms - asked_ms, period).await {
                 Some(Ok(Renewal::Held(quarantine))) => {
                     deadline_ms = after(asked_ms, self.usable);
                     self.switches.extend(deadline_ms);
@@ -168,12 +168,12 @@ impl Beat {
     /// Asks once, for as long as a beat at most; `None` if no answer came.
     async fn renew(
         &self,
-        store: &Store,
+        lease: &mut LeaseConnection,
         left_ms: u64,
         next: Duration,
     ) -> Option<Result<Renewal, StoreError>> {
         let patience = self.period.min(Duration::from_millis(left_ms));
-        timeout(patience, store.worker_renew(self.worker, self.length, next)).await.ok()
+        timeout(patience, lease.renew(self.worker, self.length, next)).await.ok()
     }
 
     /// Returns how long it is to the next beat.

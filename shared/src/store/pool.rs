@@ -5,7 +5,11 @@
 //! must meet the same server connection both times. Its prologue clears what other clients left on the connection (names
 //! of prepared statements collide), and sets what a direct connection gets when it is made.
 //!
+//! A direct connection is kept at hand from one statement to the next ([`hand`]).
+//!
 //! Session locks, LISTEN, temporary tables and SET are used nowhere.
+
+mod hand;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,10 +19,13 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{
-    ConnectOptions, Connection, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction,
+    ConnectOptions, Connection, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
+    Transaction,
 };
 use tokio::time::timeout;
 use url::Url;
+
+use hand::Hand;
 
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,6 +51,8 @@ const PROLOGUE: &str = "BEGIN; SET LOCAL statement_timeout = '60s'; \
 pub(super) struct Pool {
     connections: PgPool,
     pooler: bool,
+    /// None where whoever made the pool minds what is out of it.
+    hand: Option<Hand>,
 }
 
 impl Pool {
@@ -71,20 +80,24 @@ impl Pool {
                     Ok(true)
                 })
             });
-        Ok(Self { connections: pool.connect_lazy_with(options), pooler })
+        let hand = (!pooler).then(Hand::default);
+        Ok(Self { connections: pool.connect_lazy_with(options), pooler, hand })
     }
 
     /// Returns a pool of its own to the same place, which gives up after `patience` when there is no connection to be had.
     pub(super) fn with_patience(&self, patience: Duration) -> Self {
         let options = self.connections.options().clone().acquire_timeout(patience);
         let connections = options.connect_lazy_with(self.connections.connect_options().as_ref().clone());
-        Self { connections, pooler: self.pooler }
+        Self { connections, pooler: self.pooler, hand: self.hand.as_ref().map(|_| Hand::default()) }
     }
 
     /// Begins a transaction, in a task of its own: who drops this future does not stop it half-way. sqlx 0.9.0 gives a
     /// connection on whose BEGIN nobody waits any more back to the pool with the transaction open (sqlx issue 4393), and
     /// what the next one writes there is confirmed and then lost.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        if let Some(hand) = &self.hand {
+            hand.make_room(&self.connections);
+        }
         let pool = self.clone();
         let begin = tokio::spawn(async move {
             if pool.pooler {
@@ -100,6 +113,13 @@ impl Pool {
             .map_err(|_panicked| sqlx::Error::WorkerCrashed)?
     }
 
+    /// Makes a connection that belongs to no pool, straight to PostgreSQL, for a statement that is one and the same each time:
+    /// it is planned once.
+    pub(super) async fn connect_apart(&self) -> Result<PgConnection, sqlx::Error> {
+        let options = self.connections.connect_options().as_ref().clone();
+        PgConnection::connect_with(&options.options([("plan_cache_mode", "force_generic_plan")])).await
+    }
+
     /// Tells whether a pooler in transaction mode stands before PostgreSQL.
     pub(super) fn is_pooler(&self) -> bool {
         self.pooler
@@ -107,13 +127,17 @@ impl Pool {
 
     /// Closes all connections, once what runs on them has ended.
     pub(super) async fn close(&self) {
-        self.connections.close().await;
+        let closing = self.connections.close();
+        if let Some(hand) = &self.hand {
+            hand.clear();
+        }
+        closing.await;
     }
 }
 
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self { connections, pooler: false }
+        Self { connections, pooler: false, hand: None }
     }
 }
 
@@ -146,6 +170,15 @@ impl<'c> Executor<'c> for &'c Pool {
         'c: 'e,
         E: 'q + Execute<'q, Self::Database>,
     {
+        if let Some(hand) = &self.hand {
+            let answer = async move {
+                let mut held = hand.take(&self.connections).await?;
+                let results: Vec<_> = held.connection.fetch_many(query).try_collect().await?;
+                hand.keep(held, &self.connections);
+                Ok::<_, sqlx::Error>(stream::iter(results.into_iter().map(Ok)))
+            };
+            return stream::once(answer).try_flatten().boxed();
+        }
         if !self.pooler {
             return self.connections.fetch_many(query);
         }
@@ -163,6 +196,15 @@ impl<'c> Executor<'c> for &'c Pool {
         'c: 'e,
         E: 'q + Execute<'q, Self::Database>,
     {
+        if let Some(hand) = &self.hand {
+            let answer = async move {
+                let mut held = hand.take(&self.connections).await?;
+                let row = held.connection.fetch_optional(query).await?;
+                hand.keep(held, &self.connections);
+                Ok(row)
+            };
+            return answer.boxed();
+        }
         if !self.pooler {
             return self.connections.fetch_optional(query);
         }

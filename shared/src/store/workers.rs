@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::PgExecutor;
+
 use super::{Store, StoreError};
 use crate::domain::{NewWorker, Quarantine, Worker, WorkerId};
 
@@ -50,21 +52,7 @@ impl Store {
         lease: Duration,
         beat: Duration,
     ) -> Result<Renewal, StoreError> {
-        let renewed = sqlx::query!(
-            r#"
-            UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2), renewed_at = now(), beat_ms = $3
-            WHERE id = $1 AND ended_at IS NULL AND lease_expires_at > now()
-            RETURNING CASE WHEN quarantined_until > now() THEN quarantined_until END AS until, quarantine_reason AS reason
-            "#,
-            id.uuid(),
-            lease.as_secs_f64(),
-            beat_millis(beat),
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(renewed.map_or(Renewal::Over, |row| {
-            Renewal::Held(row.until.zip(row.reason).map(|(until, reason)| Quarantine { until, reason }))
-        }))
+        renew(&self.pool, id, lease, beat).await
     }
 
     /// Notes what a worker has done in its life.
@@ -162,6 +150,30 @@ impl Store {
         .await?;
         Ok(workers)
     }
+}
+
+/// Renews a lease over a connection.
+pub(super) async fn renew(
+    executor: impl PgExecutor<'_>,
+    id: WorkerId,
+    lease: Duration,
+    beat: Duration,
+) -> Result<Renewal, StoreError> {
+    let renewed = sqlx::query!(
+        r#"
+        UPDATE workers SET lease_expires_at = now() + make_interval(secs => $2), renewed_at = now(), beat_ms = $3
+        WHERE id = $1 AND ended_at IS NULL AND lease_expires_at > now()
+        RETURNING CASE WHEN quarantined_until > now() THEN quarantined_until END AS until, quarantine_reason AS reason
+        "#,
+        id.uuid(),
+        lease.as_secs_f64(),
+        beat_millis(beat),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(renewed.map_or(Renewal::Over, |row| {
+        Renewal::Held(row.until.zip(row.reason).map(|(until, reason)| Quarantine { until, reason }))
+    }))
 }
 
 /// Returns the time between two renewals as it is stored.

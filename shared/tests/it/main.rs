@@ -11,6 +11,7 @@ mod bulk;
 mod change;
 mod checkpoints;
 mod claim;
+mod connections;
 mod constraints;
 mod delete;
 mod departure;

@@ -22,6 +22,23 @@ async fn a_lease_is_renewed_until_it_ran_out_or_its_worker_ended(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn a_lease_is_renewed_at_once_where_its_connection_broke_since_the_last_time(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let worker = f.worker().await;
+    let mut lease = f.store.lease_connection();
+    assert_eq!(lease.renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
+    let renewing = sqlx::query_scalar::<_, i64>(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE '%UPDATE workers SET lease_expires_at%'
+           AND pid <> pg_backend_pid()",
+    );
+    assert_eq!(renewing.fetch_one(&f.pool).await.unwrap(), 1);
+    assert_eq!(lease.renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
+    f.store.worker_end(worker).await.unwrap();
+    assert_eq!(lease.renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Over);
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn only_expired_workers_are_ended_and_only_once(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let (live, expired) = (f.worker().await, f.worker_with_lease(Duration::ZERO).await);

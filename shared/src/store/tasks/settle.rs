@@ -36,7 +36,7 @@ impl Store {
     }
 
     /// Satisfies up to `limit` edges that lead to those of `parents` that are done, and releases the children that then wait
-    /// for nothing.
+    /// for nothing. Several calls at once take different edges, and lock children in the same order.
     ///
     /// # Errors
     /// PostgreSQL is away.
@@ -45,14 +45,14 @@ impl Store {
         let rows = sqlx::query!(
             r#"
             WITH edge AS (
+                -- Whoever is at work on an edge is not waited for, so their order is of no matter. A row that is held stays
+                -- where it is.
                 UPDATE task_dependencies d SET satisfied = true
-                FROM (
-                    SELECT e.task_id, e.depends_on_task_id FROM task_dependencies e JOIN tasks p ON p.id = e.depends_on_task_id
+                WHERE d.ctid = ANY(ARRAY(
+                    SELECT e.ctid FROM task_dependencies e JOIN tasks p ON p.id = e.depends_on_task_id
                     WHERE e.depends_on_task_id = ANY($1) AND NOT e.satisfied AND p.status IN ('done', 'merged')
-                    ORDER BY e.task_id LIMIT $2
-                    FOR NO KEY UPDATE OF e SKIP LOCKED
-                ) AS open
-                WHERE d.task_id = open.task_id AND d.depends_on_task_id = open.depends_on_task_id
+                    LIMIT $2
+                    FOR NO KEY UPDATE OF e SKIP LOCKED))
                 RETURNING d.task_id
             ), child AS (
                 SELECT c.id, e.count, o.weight, free AND NOT o.limited AS is_ready, free AND o.limited AS wants_slot
@@ -78,8 +78,8 @@ impl Store {
                           c.excluded_worker_ids, child.weight, child.is_ready, child.wants_slot
             ), event AS (
                 INSERT INTO task_events (task_id, sequence, epoch, kind, data)
-                SELECT id, last_sequence, epoch, 'status',
-                       jsonb_build_object('transition', 'released', 'from', 'pending', 'to', 'queued')
+                SELECT id, last_sequence, epoch, 'status'::event_kind,
+                       '{"transition": "released", "from": "pending", "to": "queued"}'::jsonb
                 FROM counted WHERE is_ready
             )
             SELECT id AS "id: TaskId", owner_id AS "owner_id: OwnerId", priority, labels, queued_at,
