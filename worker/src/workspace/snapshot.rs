@@ -13,8 +13,11 @@ mod agent_index_seen;
 mod known;
 mod last_look;
 mod link_names;
+mod loose;
 mod retake;
 mod scan;
+#[cfg(test)]
+mod scene;
 mod stat_data;
 mod store;
 mod sweep;
@@ -61,6 +64,9 @@ pub enum SnapshotError {
     /// The worker's index is not there.
     #[error("the index of the last snapshot could not be read")]
     Index(#[source] std::io::Error),
+    /// A file could not be written into the worker's store.
+    #[error("the snapshot could not be stored")]
+    Store(#[source] std::io::Error),
     /// What older snapshots left behind could not be removed.
     #[error("the objects of older snapshots could not be removed")]
     Sweep(#[source] std::io::Error),

@@ -56,3 +56,90 @@ pub(super) fn write_index(workspace: &Workspace, last: Seen) -> Result<Seen, Sna
     taking.write_index(Oid::from_str(&last.snapshot().tree_id)?)?;
     Ok(last.as_written(index_written(workspace)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use makima_shared::domain::SecretValue;
+
+    use super::super::scene::Scene;
+    use super::*;
+    use crate::secrets::{Secret, Secrets};
+    use crate::workspace::snapshot;
+
+    /// What a look at everything makes of the tree, by the index as it is written.
+    fn as_if_first(workspace: &Workspace) -> Snapshot {
+        snapshot(&workspace.clone().keeping(&[])).unwrap()
+    }
+
+    fn content(workspace: &Workspace, snapshot: &Snapshot, path: &str) -> Vec<u8> {
+        let repository = workspace.host_repository().unwrap();
+        let tree = repository.find_tree(snapshot.tree_id.parse().unwrap()).unwrap();
+        let entry = tree.get_path(path.as_ref()).unwrap();
+        repository.find_blob(entry.id()).unwrap().content().to_vec()
+    }
+
+    #[test]
+    fn index_lags_behind_until_the_tree_is_quiet() {
+        let scene = Scene::new();
+        let fresh = index_written(&scene.workspace).unwrap();
+        for content in ["2", "", "three"] {
+            std::fs::write(scene.at("a/b/two"), content).unwrap();
+            std::fs::write(scene.at("three"), content).unwrap();
+            assert_eq!(scene.files(), [&b"a/b/two"[..], b"three"]);
+            let taken = snapshot(&scene.workspace).unwrap();
+            assert_eq!(self::content(&scene.workspace, &taken, "a/b/two"), content.as_bytes());
+            assert!(index_written(&scene.workspace).unwrap() == fresh);
+        }
+        scene.rest();
+        let taken = snapshot(&scene.workspace).unwrap();
+        let quiet = index_written(&scene.workspace).unwrap();
+        assert!(quiet != fresh);
+        assert_eq!(as_if_first(&scene.workspace), taken);
+        assert!(index_written(&scene.workspace).unwrap() == quiet, "the index had it all");
+    }
+
+    #[test]
+    fn an_index_that_lags_behind_tells_nothing_wrong() {
+        let scene = Scene::new();
+        std::fs::write(scene.at("a/one"), "one").unwrap();
+        let taken = snapshot(&scene.workspace).unwrap();
+        // As after a crash: nobody remembers what was taken.
+        assert_eq!(as_if_first(&scene.workspace), taken);
+        // And the index is another now than the one that is remembered.
+        std::fs::write(scene.at("three"), "3 and more").unwrap();
+        let taken = snapshot(&scene.workspace).unwrap();
+        assert_eq!(content(&scene.workspace, &taken, "a/one"), b"one");
+        assert_eq!(content(&scene.workspace, &taken, "three"), b"3 and more");
+        assert_eq!(as_if_first(&scene.workspace), taken);
+    }
+
+    #[test]
+    fn what_the_index_lacks_is_in_the_snapshot_of_a_whole_scan() {
+        let mut scene = Scene::new();
+        let value = SecretValue::parse("a-secret-of-some-length".to_owned()).unwrap();
+        let secret = Secret { env: "TOKEN".to_owned(), name: "TOKEN".to_owned(), value };
+        scene.workspace = scene.workspace.clone().guarding(Secrets::new(vec![secret]).unwrap());
+        scene.rest();
+        std::fs::write(scene.at("three"), "before").unwrap();
+        snapshot(&scene.workspace).unwrap();
+        std::fs::write(scene.at("three"), "a-secret-of-some-length").unwrap();
+        std::fs::write(scene.at("a/new"), "new").unwrap();
+        let taken = snapshot(&scene.workspace).unwrap();
+        assert_eq!(taken.skipped.with_secrets.len(), 1);
+        assert_eq!(content(&scene.workspace, &taken, "three"), b"before");
+        assert_eq!(content(&scene.workspace, &taken, "a/new"), b"new");
+    }
+
+    #[test]
+    fn index_is_written_once_much_is_stored() {
+        let scene = Scene::new();
+        let fresh = index_written(&scene.workspace).unwrap();
+        std::fs::write(scene.at("three"), vec![b'3'; 17 << 20]).unwrap();
+        snapshot(&scene.workspace).unwrap();
+        assert!(index_written(&scene.workspace).unwrap() == fresh);
+        std::fs::write(scene.at("a/one"), "one").unwrap();
+        let taken = snapshot(&scene.workspace).unwrap();
+        assert!(index_written(&scene.workspace).unwrap() != fresh);
+        assert_eq!(as_if_first(&scene.workspace), taken);
+    }
+}

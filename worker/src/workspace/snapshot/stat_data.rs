@@ -121,6 +121,8 @@ pub(super) fn is_settled(stat: &FileStat, looked: SystemTime) -> bool {
 #[allow(clippy::cast_possible_truncation, reason = "an index holds the low 32 bits of all stat data")]
 pub(super) fn entry_of(path: &[u8], id: Oid, stat: &FileStat, is_settled: bool) -> IndexEntry {
     let FileStamp { mode, size, inode, owner, modified, changed } = FileStamp::of(stat);
+    // What never was makes the next look read the file again: size 0 alone might be what it has by then.
+    let (size, changed) = if is_settled { (size, changed) } else { (0, (0, 0)) };
     IndexEntry {
         ctime: IndexTime::new(changed.0, changed.1),
         mtime: IndexTime::new(modified.0, modified.1),
@@ -129,8 +131,7 @@ pub(super) fn entry_of(path: &[u8], id: Oid, stat: &FileStat, is_settled: bool) 
         mode,
         uid: owner.0,
         gid: owner.1,
-        // Size 0 makes the next scan read the file again.
-        file_size: if is_settled { size } else { 0 },
+        file_size: size,
         id,
         flags: 0,
         flags_extended: 0,

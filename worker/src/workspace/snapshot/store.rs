@@ -6,9 +6,10 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
-use git2::{ErrorCode, Index, IndexEntry, ObjectType, Odb, Oid, Repository};
+use git2::{ErrorCode, Index, IndexEntry, Oid, Repository};
 
 use super::super::tree_reader::{Found, TreeReader, size_of};
+use super::loose::LooseObjects;
 use super::stat_data::{entry_of, is_settled};
 use super::{Skipped, SnapshotError, link_names, path_of};
 use crate::secrets::Secrets;
@@ -54,7 +55,7 @@ enum Stored<'a> {
 
 pub(super) struct Store<'a> {
     repository: &'a Repository,
-    objects: Odb<'a>,
+    objects: LooseObjects<'a>,
     reader: &'a mut TreeReader,
     secrets: &'a Secrets,
     stored_bytes: u64,
@@ -66,7 +67,7 @@ impl<'a> Store<'a> {
         reader: &'a mut TreeReader,
         secrets: &'a Secrets,
     ) -> Result<Self, git2::Error> {
-        Ok(Self { repository, objects: repository.odb()?, reader, secrets, stored_bytes: 0 })
+        Ok(Self { repository, objects: LooseObjects::of(repository)?, reader, secrets, stored_bytes: 0 })
     }
 
     pub(super) fn stored_bytes(&self) -> u64 {
@@ -151,7 +152,7 @@ impl<'a> Store<'a> {
     fn store_content(&self, content: &[u8]) -> Result<Stored<'a>, SnapshotError> {
         match self.secrets.find_in(content) {
             Some(name) => Ok(Stored::Secret(name)),
-            None => Ok(Stored::As(self.objects.write(ObjectType::Blob, content)?)),
+            None => Ok(Stored::As(self.objects.write_blob(content)?)),
         }
     }
 }
