@@ -9,6 +9,7 @@ mod directory;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::slice::Chunks;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
@@ -28,6 +29,8 @@ const MAX_FILES: usize = 200_000;
 /// With fewer files a second thread costs more than it saves.
 const FILES_PER_THREAD: usize = 1000;
 const MAX_THREADS: usize = 4;
+/// How many directories a thread takes at a time.
+const BLOCK: usize = 16;
 
 /// The directories that a scan went through, and the files with ignore rules in them.
 #[derive(Default)]
@@ -150,7 +153,7 @@ impl Seen {
     }
 
     /// The same, once the index has it all, as it was written at `written`.
-    pub(super) fn as_written(self, written: IndexWritten) -> Self {
+    pub(super) fn once_written(self, written: IndexWritten) -> Self {
         Self { written, unwritten: Unwritten::default(), ..self }
     }
 
@@ -161,14 +164,14 @@ impl Seen {
         if !self.rules.iter().all(is_same_rules) {
             return Look::Other;
         }
-        let is_other = AtomicBool::new(false);
-        let parts: Vec<_> = self.parts();
+        let blocks = Blocks { left: Mutex::new(self.directories.chunks(BLOCK)), is_other: false.into() };
         let changed: Vec<_> = scope(|scope| {
-            let looking: Vec<_> =
-                parts.into_iter().map(|part| scope.spawn(|| look_through(part, tree, &is_other))).collect();
-            looking.into_iter().map(|part| part.join().unwrap_or_default()).collect()
+            let others = (1..self.threads()).map(|_| scope.spawn(|| blocks.look_through(tree)));
+            let others: Vec<_> = others.collect();
+            let own = blocks.look_through(tree);
+            others.into_iter().map(|part| part.join().unwrap_or_default()).chain([own]).collect()
         });
-        if is_other.load(Ordering::Acquire) || changed.iter().any(Option::is_none) {
+        if changed.iter().any(Option::is_none) {
             return Look::Other;
         }
         let mut changed: Vec<_> = changed.into_iter().flatten().flatten().collect();
@@ -179,38 +182,41 @@ impl Seen {
         Look::Files(changed)
     }
 
-    /// Splits the directories between threads, so that each has about as many files.
-    fn parts(&self) -> Vec<&[Directory]> {
+    fn threads(&self) -> usize {
         let files: usize = self.directories.iter().map(Directory::len).sum();
         let threads = available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-        let share = files.div_ceil(threads).max(FILES_PER_THREAD);
-        let mut parts = Vec::new();
-        let mut rest = self.directories.as_slice();
-        while !rest.is_empty() {
-            let mut count = 0;
-            let end = rest.iter().position(|directory| {
-                count += directory.len();
-                count > share
-            });
-            let (part, left) = rest.split_at(end.unwrap_or(rest.len()).max(1));
-            parts.push(part);
-            rest = left;
-        }
-        parts
+        files.div_ceil(FILES_PER_THREAD).clamp(1, threads)
     }
 }
 
-/// Returns the files that may have changed; none, and says so to all, if a directory has.
-fn look_through(directories: &[Directory], tree: &Path, is_other: &AtomicBool) -> Option<Vec<Change>> {
-    let mut reader = TreeReader::open(tree).ok()?;
-    let mut changed = Vec::new();
-    for directory in directories {
-        if is_other.load(Ordering::Acquire) || !directory.look(&mut reader, &mut changed) {
-            is_other.store(true, Ordering::Release);
+/// The directories that nobody has looked at yet. Each thread takes some at a time, so that none waits for one that is held up.
+struct Blocks<'a> {
+    left: Mutex<Chunks<'a, Directory>>,
+    /// More than files has changed: nobody has to look any further.
+    is_other: AtomicBool,
+}
+
+impl Blocks<'_> {
+    /// Returns the files that may have changed in the directories that it took; none if more than files has.
+    fn look_through(&self, tree: &Path) -> Option<Vec<Change>> {
+        let mut reader = TreeReader::open(tree).ok()?;
+        let mut changed = Vec::new();
+        while let Some(block) = self.next() {
+            let mut directories = block.iter();
+            if !directories.all(|directory| directory.look(&mut reader, &mut changed)) {
+                self.is_other.store(true, Ordering::Release);
+                return None;
+            }
+        }
+        Some(changed)
+    }
+
+    fn next(&self) -> Option<&[Directory]> {
+        if self.is_other.load(Ordering::Acquire) {
             return None;
         }
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
-    Some(changed)
 }
 
 /// Splits a path into its directory and its name there.

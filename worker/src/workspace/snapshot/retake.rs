@@ -54,7 +54,7 @@ pub(super) fn write_index(workspace: &Workspace, last: Seen) -> Result<Seen, Sna
     let mut taking = Taking::begin(workspace, reader)?;
     taking.enter(last.unwritten())?;
     taking.write_index(Oid::from_str(&last.snapshot().tree_id)?)?;
-    Ok(last.as_written(index_written(workspace)?))
+    Ok(last.once_written(index_written(workspace)?))
 }
 
 #[cfg(test)]
