@@ -80,6 +80,8 @@ pub fn make_patch(workspace: &Workspace, tree_id: &str, limits: PatchLimits) -> 
     let mut sink = PatchSink::new(limits);
     let written = workspace
         .host_command("diff-tree")?
+        // It would read the worker's, and has no use for it.
+        .index_file(&workspace.host_git().join("no.index"))
         .args(["-p", "-r", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv"])
         .args([
             "--no-color",

@@ -13,17 +13,22 @@ mod agent_index_seen;
 mod known;
 mod last_look;
 mod link_names;
+mod loose;
+mod retake;
 mod scan;
+#[cfg(test)]
+mod scene;
 mod stat_data;
 mod store;
 mod sweep;
+mod unwritten;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use git2::build::TreeUpdateBuilder;
-use git2::{Index, Oid, Repository};
+use git2::{Index, IndexEntry, Oid, Repository};
 
 use super::Workspace;
 use super::agent_repository::AgentIndex;
@@ -34,10 +39,12 @@ use agent_index_seen::stamp;
 use known::Known;
 pub(super) use last_look::LastLook;
 use last_look::{Look, Seen};
+use retake::{retake, write_index};
 pub(super) use scan::Change;
 use scan::{MAX_PATH_BYTES, scan};
-use stat_data::IndexWritten;
+use stat_data::{IndexWritten, Stamp};
 use store::Store;
+use unwritten::Unwritten;
 
 /// Why no snapshot could be taken.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +64,9 @@ pub enum SnapshotError {
     /// The worker's index is not there.
     #[error("the index of the last snapshot could not be read")]
     Index(#[source] std::io::Error),
+    /// A file could not be written into the worker's store.
+    #[error("the snapshot could not be stored")]
+    Store(#[source] std::io::Error),
     /// What older snapshots left behind could not be removed.
     #[error("the objects of older snapshots could not be removed")]
     Sweep(#[source] std::io::Error),
@@ -107,45 +117,61 @@ impl Skipped {
 /// snapshot is sure to stay in the worker's store until the next one only.
 pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
     let mut reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
-    let index_file = workspace.host_git().join("index");
-    let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
+    let last = workspace.last_look.take(index_written(workspace)?);
     let agent_index = stamp(&mut reader);
     let names_nothing_new = workspace.agent_index_seen.is(agent_index, &mut reader);
-    let last = workspace.last_look.take().filter(|_| names_nothing_new);
-    let look =
-        last.as_ref().map_or(Look::Other, |last| last.compare(&workspace.tree(), &mut reader, written));
-
-    let (snapshot, seen) = match (last, look) {
-        (Some(last), Look::Same) => (last.snapshot().clone(), Some(last)),
-        (Some(last), Look::Files(files)) => {
-            let mut taking = Taking::begin(workspace, reader)?;
-            let snapshot = taking.finish(workspace, &files, Some(last.snapshot().tree_id.parse()?))?;
-            workspace.agent_index_seen.keep(&files, &taking.index);
-            let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
-            let seen = last.with(&files, &taking.index, written, &snapshot);
-            (snapshot, seen)
-        }
-        (_, Look::Other) | (None, _) => {
-            let mut taking = Taking::begin(workspace, reader)?;
-            let mut known = Known::of(&taking.index);
-            let (reader, skipped) = (&mut taking.reader, &mut taking.skipped);
-            let (mut changes, places) = scan(reader, &mut known, &workspace.keep_ignored, written, skipped);
-            if !names_nothing_new {
-                changes.extend(added_by_agent(workspace, reader, &known, &changes));
-            }
-            let snapshot = taking.finish(workspace, &changes, None)?;
-            if names_nothing_new {
-                workspace.agent_index_seen.keep(&changes, &taking.index);
-            } else {
-                workspace.agent_index_seen.set(agent_index, &changes, &taking.index);
-            }
-            let written = IndexWritten::of(&index_file).map_err(SnapshotError::Index)?;
-            let seen = Seen::of(&taking.index, written, places, &snapshot);
-            (snapshot, seen)
+    let look = match &last {
+        Some(last) if names_nothing_new => last.compare(&workspace.tree(), &mut reader),
+        Some(_) | None => Look::Other,
+    };
+    let seen = match (last, look) {
+        (Some(last), Look::Same) => Ok(write_index(workspace, last)?),
+        (Some(last), Look::Files(files)) => retake(workspace, &mut reader, last, &files)?,
+        (Some(last), Look::Other) => Err(last.into_unwritten()),
+        (None, _) => Err(Unwritten::default()),
+    };
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(unwritten) => {
+            let agent_index = (!names_nothing_new).then_some(agent_index);
+            let (snapshot, seen) = take_all(workspace, reader, unwritten, agent_index)?;
+            workspace.last_look.set(seen);
+            return Ok(snapshot);
         }
     };
-    workspace.last_look.set(seen);
+    let snapshot = seen.snapshot().clone();
+    workspace.last_look.set(Some(seen));
     Ok(snapshot)
+}
+
+/// Takes a snapshot by the worker's index, in which what is `unwritten` is missing, and by the agent's if it has to be read:
+/// it has this stamp then.
+fn take_all(
+    workspace: &Workspace,
+    reader: TreeReader,
+    unwritten: Unwritten,
+    agent_index: Option<Option<Stamp>>,
+) -> Result<(Snapshot, Option<Seen>), SnapshotError> {
+    let written = index_written(workspace)?;
+    let mut taking = Taking::begin(workspace, reader)?;
+    taking.enter(&unwritten)?;
+    let mut known = Known::of(&taking.index);
+    let (reader, skipped) = (&mut taking.reader, &mut taking.skipped);
+    let (mut changes, places) = scan(reader, &mut known, &workspace.keep_ignored, written, skipped);
+    if agent_index.is_some() {
+        changes.extend(added_by_agent(workspace, reader, &known, &changes));
+    }
+    let snapshot = taking.finish(workspace, &changes, None)?;
+    match agent_index {
+        None => workspace.agent_index_seen.keep(&changes, &taking.index),
+        Some(agent_index) => workspace.agent_index_seen.set(agent_index, &changes, &taking.index),
+    }
+    let seen = Seen::of(&taking.index, index_written(workspace)?, places, &snapshot);
+    Ok((snapshot, seen))
+}
+
+fn index_written(workspace: &Workspace) -> Result<IndexWritten, SnapshotError> {
+    IndexWritten::of(&workspace.host_git().join("index")).map_err(SnapshotError::Index)
 }
 
 /// A snapshot that is being taken.
@@ -156,13 +182,15 @@ pub(super) struct Taking {
     is_changed: bool,
     reader: TreeReader,
     skipped: Skipped,
+    stored_bytes: u64,
 }
 
 impl Taking {
     pub(super) fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
         let repository = workspace.host_repository()?;
         let index = repository.index()?;
-        Ok(Self { repository, index, is_changed: false, reader, skipped: Skipped::default() })
+        let (is_changed, skipped, stored_bytes) = (false, Skipped::default(), 0);
+        Ok(Self { repository, index, is_changed, reader, skipped, stored_bytes })
     }
 
     /// Enters a submodule, whose directory is never looked into.
@@ -170,6 +198,13 @@ impl Taking {
         self.is_changed = true;
         store::remove(&mut self.index, path)?;
         self.index.add(&stat_data::entry_of_submodule(path, commit))
+    }
+
+    /// Enters what was taken since the index was written.
+    fn enter(&mut self, unwritten: &Unwritten) -> Result<(), git2::Error> {
+        self.is_changed |= !unwritten.is_empty();
+        self.stored_bytes += unwritten.enter(&mut self.index)?;
+        Ok(())
     }
 
     /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree. What it was before may
@@ -180,24 +215,31 @@ impl Taking {
         changes: &[Change],
         before: Option<Oid>,
     ) -> Result<Snapshot, SnapshotError> {
-        let Self { repository, index, is_changed, reader, skipped } = self;
-        let stored_bytes = apply(repository, index, reader, changes, &workspace.secrets, skipped)?;
-        let updated = match before {
-            Some(before) => updated_tree(repository, index, before, changes)?,
+        let Self { repository, index, reader, skipped, .. } = self;
+        self.stored_bytes += apply(repository, index, reader, changes, &workspace.secrets, skipped)?;
+        self.is_changed |= !changes.is_empty();
+        let updated = match before.zip(taken(index, changes)) {
+            Some((before, entries)) => updated_tree(repository, before, &entries)?,
             None => None,
         };
         let tree = match updated {
             Some(tree) => tree,
             None => index.write_tree_to(repository)?,
         };
-        if *is_changed || !changes.is_empty() {
-            // After the tree: the index is then written with the ids of directories, and the next tree takes what changed.
-            index.write()?;
-        }
-        sweep::sweep_if_due(repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
         let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
         let skipped = std::mem::take(skipped);
+        // After the tree: the index is then written with the ids of directories, and the next tree takes what changed.
+        self.write_index(tree)?;
         Ok(Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped })
+    }
+
+    /// Writes the index, which is that of `tree`, and keeps the store from growing.
+    fn write_index(&mut self, tree: Oid) -> Result<(), SnapshotError> {
+        if std::mem::take(&mut self.is_changed) {
+            self.index.write()?;
+        }
+        let stored_bytes = std::mem::take(&mut self.stored_bytes);
+        sweep::sweep_if_due(&self.repository, tree, stored_bytes).map_err(SnapshotError::Sweep)
     }
 }
 
@@ -219,20 +261,26 @@ fn added_by_agent(
     added
 }
 
-/// Writes the tree that `before` becomes by `changes`, which the index has: only the directories on their way, where a whole
-/// index is read back from the object store. None if more than files with a new content came of them.
+/// Returns the entries that came of `changes`; none if one of them left nothing in the index.
+fn taken(index: &Index, changes: &[Change]) -> Option<Vec<IndexEntry>> {
+    let entry = |change: &Change| match change {
+        Change::Take(path) => index.get_path(path_of(path), 0),
+        Change::Remove(_) => None,
+    };
+    changes.iter().map(entry).collect()
+}
+
+/// Writes the tree that `before` becomes by these entries: only the directories on their way, where a whole index is read back
+/// from the object store. None if more than files and links are among them.
 fn updated_tree(
     repository: &Repository,
-    index: &Index,
     before: Oid,
-    changes: &[Change],
+    entries: &[IndexEntry],
 ) -> Result<Option<Oid>, git2::Error> {
     let mut update = TreeUpdateBuilder::new();
-    for change in changes {
-        let entry = index.get_path(path_of(change.path()), 0);
-        let kind = entry.as_ref().and_then(stat_data::kind_of);
-        let (Change::Take(path), Some(entry), Some(kind)) = (change, entry, kind) else { return Ok(None) };
-        update.upsert(path.as_slice(), entry.id, kind);
+    for entry in entries {
+        let Some(kind) = stat_data::kind_of(entry) else { return Ok(None) };
+        update.upsert(entry.path.as_slice(), entry.id, kind);
     }
     update.create_updated(repository, &repository.find_tree(before)?).map(Some)
 }

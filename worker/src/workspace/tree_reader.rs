@@ -3,7 +3,7 @@
 //! Invariants: no symbolic link is ever followed, not even one that takes a directory's place while it is read (each
 //! directory is opened below the one before it, without following links); nothing blocks on a pipe or touches a device.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -119,9 +119,14 @@ impl TreeReader {
         fstatat(&*parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
-    /// Returns the stat data of the directory at `path`; the tree itself has an empty path.
-    pub(super) fn stat_directory(&mut self, path: &[u8]) -> Result<FileStat, Errno> {
-        fstat(&*self.directory(path)?)
+    /// Returns the stat data of a directory.
+    pub(super) fn stat_handle(directory: &OwnedFd) -> Result<FileStat, Errno> {
+        fstat(directory)
+    }
+
+    /// Returns the stat data of what has this name in a directory.
+    pub(super) fn stat_in(directory: &OwnedFd, name: &CStr) -> Result<FileStat, Errno> {
+        fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
     fn try_find(&mut self, path: &[u8]) -> Result<Found, Errno> {
@@ -167,8 +172,9 @@ impl TreeReader {
         Ok(Listing::Names { names: found, directory: stat })
     }
 
-    /// Returns a handle on the directory at `path`, starting from the nearest one above that is open.
-    fn directory(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
+    /// Returns a handle on the directory at `path`, starting from the nearest one above that is open. The tree itself has an
+    /// empty path.
+    pub(super) fn directory(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
         while self.open.last().is_some_and(|(above, _)| !leads_to(above, path)) {
             self.open.pop();
         }

@@ -5,8 +5,11 @@
 //! has to be read. Whatever else is found sends the caller to a whole scan. The trust is the one that an index gets
 //! ([`super::stat_data`]): nothing is remembered that may have changed without a sign of it.
 
+mod directory;
+
 use std::collections::HashMap;
 use std::path::Path;
+use std::slice::Chunks;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
@@ -16,14 +19,18 @@ use git2::{Index, IndexEntry};
 use nix::sys::stat::FileStat;
 
 use super::super::tree_reader::TreeReader;
-use super::stat_data::{IndexWritten, SUBMODULE, Stamp, is_unchanged};
-use super::{Change, Snapshot, path_of};
+use super::stat_data::{FileStamp, IndexWritten, SUBMODULE, Stamp};
+use super::unwritten::Unwritten;
+use super::{Change, Snapshot};
+use directory::Directory;
 
-/// Trees with more files are scanned as a whole each time: what is remembered of one takes some 150 bytes.
+/// Trees with more files are scanned as a whole each time: what is remembered of one takes some 80 bytes.
 const MAX_FILES: usize = 200_000;
 /// With fewer files a second thread costs more than it saves.
 const FILES_PER_THREAD: usize = 1000;
 const MAX_THREADS: usize = 4;
+/// How many directories a thread takes at a time.
+const BLOCK: usize = 16;
 
 /// The directories that a scan went through, and the files with ignore rules in them.
 #[derive(Default)]
@@ -72,8 +79,10 @@ impl std::fmt::Debug for LastLook {
 }
 
 impl LastLook {
-    pub(super) fn take(&self) -> Option<Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes it out, if it is of the worker's index as that was written at `written`.
+    pub(super) fn take(&self, written: IndexWritten) -> Option<Seen> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        seen.filter(|seen| seen.written == written)
     }
 
     pub(super) fn set(&self, seen: Option<Seen>) {
@@ -81,18 +90,14 @@ impl LastLook {
     }
 }
 
-struct Directory {
-    path: Vec<u8>,
-    stamp: Stamp,
-    /// The entries of the files directly in it.
-    files: Vec<IndexEntry>,
-}
-
+/// What a scan or a snapshot has seen of a tree. Each file is the one that its stamp is of: a scan has compared it with the
+/// index, or it was read since.
 pub(super) struct Seen {
     directories: Vec<Directory>,
     rules: Vec<(Vec<u8>, Stamp)>,
-    /// The worker's index that the entries are of.
+    /// The worker's index as it stands.
     written: IndexWritten,
+    unwritten: Unwritten,
     snapshot: Snapshot,
 }
 
@@ -109,60 +114,64 @@ impl Seen {
             return None;
         }
         let directories = places.directories.into_iter();
-        let mut directories: Vec<_> =
-            directories.map(|(path, stamp)| Directory { path, stamp, files: Vec::new() }).collect();
+        let mut directories: Vec<_> = directories.map(|(path, stamp)| Directory::new(path, stamp)).collect();
         // In this order the least has to be opened.
-        directories.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        directories.sort_unstable_by(|a, b| a.path().cmp(b.path()));
         let at: HashMap<_, _> =
-            directories.iter().enumerate().map(|(at, found)| (found.path.clone(), at)).collect();
+            directories.iter().enumerate().map(|(at, found)| (found.path().to_vec(), at)).collect();
         for entry in index.iter().filter(|entry| entry.mode != SUBMODULE) {
-            directories[*at.get(parent(&entry.path))?].files.push(entry);
+            let (parent, name) = split(&entry.path);
+            directories[*at.get(parent)?].add(name, FileStamp::of_entry(&entry));
         }
-        Some(Self { directories, rules: places.rules, written, snapshot: snapshot.clone() })
+        let (unwritten, snapshot) = (Unwritten::default(), snapshot.clone());
+        Some(Self { directories, rules: places.rules, written, unwritten, snapshot })
     }
 
-    /// The same, after these `files` were looked at again.
-    pub(super) fn with(
-        mut self,
-        files: &[Change],
-        index: &Index,
-        written: IndexWritten,
-        snapshot: &Snapshot,
-    ) -> Option<Self> {
-        if snapshot.skipped.count > 0 {
-            return None;
+    /// The same, after files were taken again as these `entries`, which made it the tree of `snapshot`.
+    pub(super) fn with(mut self, entries: Vec<IndexEntry>, stored_bytes: u64, snapshot: Snapshot) -> Self {
+        for entry in &entries {
+            let (parent, name) = split(&entry.path);
+            if let Ok(at) = self.directories.binary_search_by(|found| found.path().cmp(parent)) {
+                self.directories[at].replace(name, FileStamp::of_entry(entry));
+            }
         }
-        for path in files.iter().map(Change::path) {
-            let directory =
-                self.directories.binary_search_by(|found| found.path.as_slice().cmp(parent(path)));
-            let entries = &mut self.directories[directory.ok()?].files;
-            entries.retain(|entry| entry.path != path);
-            entries.extend(index.get_path(path_of(path), 0));
-        }
-        Some(Self { written, snapshot: snapshot.clone(), ..self })
+        self.unwritten.add(entries, stored_bytes);
+        Self { snapshot, ..self }
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Compares the tree with what was seen of it. The worker's index was written at `written`.
-    pub(super) fn compare(&self, tree: &Path, reader: &mut TreeReader, written: IndexWritten) -> Look {
+    pub(super) fn unwritten(&self) -> &Unwritten {
+        &self.unwritten
+    }
+
+    /// Returns what the index does not have.
+    pub(super) fn into_unwritten(self) -> Unwritten {
+        self.unwritten
+    }
+
+    /// The same, once the index has it all, as it was written at `written`.
+    pub(super) fn once_written(self, written: IndexWritten) -> Self {
+        Self { written, unwritten: Unwritten::default(), ..self }
+    }
+
+    /// Compares the tree with what was seen of it.
+    pub(super) fn compare(&self, tree: &Path, reader: &mut TreeReader) -> Look {
         let is_same_rules =
             |(path, stamp): &(Vec<u8>, Stamp)| reader.stat(path).is_ok_and(|stat| stamp.is_of(&stat));
-        if written != self.written || !self.rules.iter().all(is_same_rules) {
+        if !self.rules.iter().all(is_same_rules) {
             return Look::Other;
         }
-        let is_other = AtomicBool::new(false);
-        let parts: Vec<_> = self.parts();
+        let blocks = Blocks { left: Mutex::new(self.directories.chunks(BLOCK)), is_other: false.into() };
         let changed: Vec<_> = scope(|scope| {
-            let looking: Vec<_> = parts
-                .into_iter()
-                .map(|part| scope.spawn(|| look_through(part, tree, written, &is_other)))
-                .collect();
-            looking.into_iter().map(|part| part.join().unwrap_or_default()).collect()
+            let others = (1..self.threads()).map(|_| scope.spawn(|| blocks.look_through(tree)));
+            let others: Vec<_> = others.collect();
+            let own = blocks.look_through(tree);
+            others.into_iter().map(|part| part.join().unwrap_or_default()).chain([own]).collect()
         });
-        if is_other.load(Ordering::Acquire) || changed.iter().any(Option::is_none) {
+        if changed.iter().any(Option::is_none) {
             return Look::Other;
         }
         let mut changed: Vec<_> = changed.into_iter().flatten().flatten().collect();
@@ -173,134 +182,55 @@ impl Seen {
         Look::Files(changed)
     }
 
-    /// Splits the directories between threads, so that each has about as many files.
-    fn parts(&self) -> Vec<&[Directory]> {
-        let files: usize = self.directories.iter().map(|directory| directory.files.len()).sum();
+    fn threads(&self) -> usize {
+        let files: usize = self.directories.iter().map(Directory::len).sum();
         let threads = available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-        let share = files.div_ceil(threads).max(FILES_PER_THREAD);
-        let mut parts = Vec::new();
-        let mut rest = self.directories.as_slice();
-        while !rest.is_empty() {
-            let mut count = 0;
-            let end = rest.iter().position(|directory| {
-                count += directory.files.len();
-                count > share
-            });
-            let (part, left) = rest.split_at(end.unwrap_or(rest.len()).max(1));
-            parts.push(part);
-            rest = left;
-        }
-        parts
+        files.div_ceil(FILES_PER_THREAD).clamp(1, threads)
     }
 }
 
-/// Returns the files that may have changed; none, and says so to all, if a directory has.
-fn look_through(
-    directories: &[Directory],
-    tree: &Path,
-    written: IndexWritten,
-    is_other: &AtomicBool,
-) -> Option<Vec<Change>> {
-    let mut reader = TreeReader::open(tree).ok()?;
-    let mut changed = Vec::new();
-    for directory in directories {
-        let is_same = reader.stat_directory(&directory.path).is_ok_and(|stat| directory.stamp.is_of(&stat));
-        if !is_same || is_other.load(Ordering::Acquire) {
-            is_other.store(true, Ordering::Release);
-            return None;
-        }
-        for entry in &directory.files {
-            if !reader.stat(&entry.path).is_ok_and(|stat| is_unchanged(entry, &stat, written)) {
-                changed.push(Change::Take(entry.path.clone()));
+/// The directories that nobody has looked at yet. Each thread takes some at a time, so that none waits for one that is held up.
+struct Blocks<'a> {
+    left: Mutex<Chunks<'a, Directory>>,
+    /// More than files has changed: nobody has to look any further.
+    is_other: AtomicBool,
+}
+
+impl Blocks<'_> {
+    /// Returns the files that may have changed in the directories that it took; none if more than files has.
+    fn look_through(&self, tree: &Path) -> Option<Vec<Change>> {
+        let mut reader = TreeReader::open(tree).ok()?;
+        let mut changed = Vec::new();
+        while let Some(block) = self.next() {
+            let mut directories = block.iter();
+            if !directories.all(|directory| directory.look(&mut reader, &mut changed)) {
+                self.is_other.store(true, Ordering::Release);
+                return None;
             }
         }
+        Some(changed)
     }
-    Some(changed)
+
+    fn next(&self) -> Option<&[Directory]> {
+        if self.is_other.load(Ordering::Acquire) {
+            return None;
+        }
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
 }
 
-fn parent(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at])
+/// Splits a path into its directory and its name there.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    path.iter().rposition(|byte| *byte == b'/').map_or((&[], path), |at| (&path[..at], &path[at + 1..]))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::process::Command;
-    use std::time::Duration;
 
+    use super::super::scene::{Scene, git};
     use super::*;
-    use crate::git::Cancel;
-    use crate::repository::RepositoryCache;
-    use crate::workspace::{Base, Workspace, snapshot};
-
-    struct Scene {
-        _dir: tempfile::TempDir,
-        workspace: Workspace,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let remote = dir.path().join("remote");
-            for (name, content) in
-                [("a/one", "1"), ("a/b/two", "2"), ("a/.gitignore", "*.log\n"), ("three", "3")]
-            {
-                std::fs::create_dir_all(remote.join(name).parent().unwrap()).unwrap();
-                std::fs::write(remote.join(name), content).unwrap();
-            }
-            for arguments in [&["init", "-q"][..], &["add", "-A"], &["commit", "-qm", "one"]] {
-                git(&remote, arguments);
-            }
-            let cache = RepositoryCache::new(dir.path().join("data"));
-            let fetched = cache.fetch(remote.to_str().unwrap(), None, &Cancel::default()).unwrap();
-            let base = Base {
-                cache_git_dir: &fetched.git_dir,
-                commit: &fetched.base_commit,
-                branch_name: None,
-                url: None,
-            };
-            let workspace = Workspace::create(&dir.path().join("task"), &base, &Cancel::default()).unwrap();
-            let scene = Self { _dir: dir, workspace };
-            scene.rest();
-            scene
-        }
-
-        /// Lets the tree come to rest, and looks at it.
-        fn rest(&self) {
-            while !matches!(self.look(), Look::Same) {
-                std::thread::sleep(Duration::from_millis(10)); // why: nothing as new as a tick of the clock is trusted
-                snapshot(&self.workspace).unwrap();
-            }
-        }
-
-        /// How the next snapshot would see the tree.
-        fn look(&self) -> Look {
-            let Some(seen) = self.workspace.last_look.take() else { return Look::Other };
-            let mut reader = TreeReader::open(&self.workspace.tree()).unwrap();
-            let written = IndexWritten::of(&self.workspace.host_git().join("index")).unwrap();
-            let look = seen.compare(&self.workspace.tree(), &mut reader, written);
-            self.workspace.last_look.set(Some(seen));
-            look
-        }
-
-        fn files(&self) -> Vec<Vec<u8>> {
-            match self.look() {
-                Look::Files(files) => files.iter().map(|change| change.path().to_vec()).collect(),
-                Look::Same => Vec::new(),
-                Look::Other => panic!("not only files changed"),
-            }
-        }
-
-        fn at(&self, path: &str) -> std::path::PathBuf {
-            self.workspace.tree().join(path)
-        }
-    }
-
-    fn git(directory: &Path, arguments: &[&str]) {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=A", "-c", "user.email=a@b"]).args(arguments);
-        assert!(command.current_dir(directory).status().unwrap().success());
-    }
+    use crate::workspace::snapshot;
 
     #[test]
     fn files_that_are_written_where_they_stand_are_all_that_is_read_again() {

@@ -32,11 +32,48 @@ impl IndexWritten {
 
 /// Tells whether the file with `stat` is surely the one that `entry` was made of.
 pub(super) fn is_unchanged(entry: &IndexEntry, stat: &FileStat, written: IndexWritten) -> bool {
-    let now = entry_of(&[], entry.id, stat, true);
-    let is_same = (entry.mode, entry.file_size, entry.ino, entry.uid, entry.gid)
-        == (now.mode, now.file_size, now.ino, now.uid, now.gid)
-        && (entry.mtime, entry.ctime) == (now.mtime, now.ctime);
-    is_same && changed_at(stat) < written.0
+    FileStamp::of_entry(entry) == FileStamp::of(stat) && changed_at(stat) < written.0
+}
+
+/// The stat data of a file, as much of them as an index keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileStamp {
+    mode: u32,
+    size: u32,
+    inode: u32,
+    owner: (u32, u32),
+    modified: (i32, u32),
+    changed: (i32, u32),
+}
+
+impl FileStamp {
+    pub(super) fn of_entry(entry: &IndexEntry) -> Self {
+        let time = |time: &IndexTime| (time.seconds(), time.nanoseconds());
+        Self {
+            mode: entry.mode,
+            size: entry.file_size,
+            inode: entry.ino,
+            owner: (entry.uid, entry.gid),
+            modified: time(&entry.mtime),
+            changed: time(&entry.ctime),
+        }
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index holds the low 32 bits of all stat data"
+    )]
+    pub(super) fn of(stat: &FileStat) -> Self {
+        Self {
+            mode: mode_of(stat),
+            size: stat.st_size as u32,
+            inode: stat.st_ino as u32,
+            owner: (stat.st_uid, stat.st_gid),
+            modified: (stat.st_mtime as i32, stat.st_mtime_nsec as u32),
+            changed: (stat.st_ctime as i32, stat.st_ctime_nsec as u32),
+        }
+    }
 }
 
 /// The stat data of a directory or file, which change whenever it does.
@@ -81,22 +118,20 @@ pub(super) fn is_settled(stat: &FileStat, looked: SystemTime) -> bool {
 }
 
 /// Makes the index entry of a file.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index holds the low 32 bits of all stat data"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "an index holds the low 32 bits of all stat data")]
 pub(super) fn entry_of(path: &[u8], id: Oid, stat: &FileStat, is_settled: bool) -> IndexEntry {
+    let FileStamp { mode, size, inode, owner, modified, changed } = FileStamp::of(stat);
+    // What never was makes the next look read the file again: size 0 alone might be what it has by then.
+    let (size, changed) = if is_settled { (size, changed) } else { (0, (0, 0)) };
     IndexEntry {
-        ctime: IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32),
-        mtime: IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32),
+        ctime: IndexTime::new(changed.0, changed.1),
+        mtime: IndexTime::new(modified.0, modified.1),
         dev: stat.st_dev as u32,
-        ino: stat.st_ino as u32,
-        mode: mode_of(stat),
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        // Size 0 makes the next scan read the file again.
-        file_size: if is_settled { stat.st_size as u32 } else { 0 },
+        ino: inode,
+        mode,
+        uid: owner.0,
+        gid: owner.1,
+        file_size: size,
         id,
         flags: 0,
         flags_extended: 0,
@@ -121,6 +156,11 @@ pub(super) fn entry_of_submodule(path: &[u8], commit: Oid) -> IndexEntry {
         flags_extended: 0,
         path: path.to_vec(),
     }
+}
+
+/// Tells whether an index entry is that of a plain file.
+pub(super) fn is_file(entry: &IndexEntry) -> bool {
+    matches!(entry.mode, 0o100_644 | 0o100_755)
 }
 
 /// Tells what an index entry is in a tree, if it is a file or a link.

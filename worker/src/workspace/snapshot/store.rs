@@ -1,13 +1,15 @@
 //! Stores single files of a work tree in the worker's object store and index.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
-use git2::{ErrorCode, Index, IndexEntry, ObjectType, Odb, Oid, Repository};
+use git2::{ErrorCode, Index, IndexEntry, Oid, Repository};
 
 use super::super::tree_reader::{Found, TreeReader, size_of};
+use super::loose::LooseObjects;
 use super::stat_data::{entry_of, is_settled};
 use super::{Skipped, SnapshotError, link_names, path_of};
 use crate::secrets::Secrets;
@@ -21,7 +23,29 @@ const OBJECT_BYTES: u64 = 4 << 10;
 /// Up to this size a file is read whole; beyond, it goes through a file of the object store.
 const WHOLE_FILE_BYTES: u64 = 16 << 20;
 
-/// What became of a file.
+/// What a look at a path came to.
+pub(super) enum Taken<'a> {
+    /// It is stored.
+    Entry(IndexEntry),
+    /// There is nothing that could be stored.
+    Nothing,
+    /// It is left out, for this reason.
+    Skipped(Cow<'static, str>),
+    /// There is neither a file nor a link.
+    Special,
+    /// It holds the secret of this name.
+    Secret(&'a str),
+    /// Its name holds the secret of this name.
+    SecretInName(&'a str),
+}
+
+impl Taken<'_> {
+    fn skipped(reason: impl ToString) -> Self {
+        Self::Skipped(reason.to_string().into())
+    }
+}
+
+/// What became of a file's content.
 enum Stored<'a> {
     As(Oid),
     /// It holds the secret of this name.
@@ -31,7 +55,7 @@ enum Stored<'a> {
 
 pub(super) struct Store<'a> {
     repository: &'a Repository,
-    objects: Odb<'a>,
+    objects: LooseObjects<'a>,
     reader: &'a mut TreeReader,
     secrets: &'a Secrets,
     stored_bytes: u64,
@@ -43,7 +67,7 @@ impl<'a> Store<'a> {
         reader: &'a mut TreeReader,
         secrets: &'a Secrets,
     ) -> Result<Self, git2::Error> {
-        Ok(Self { repository, objects: repository.odb()?, reader, secrets, stored_bytes: 0 })
+        Ok(Self { repository, objects: LooseObjects::of(repository)?, reader, secrets, stored_bytes: 0 })
     }
 
     pub(super) fn stored_bytes(&self) -> u64 {
@@ -57,47 +81,50 @@ impl<'a> Store<'a> {
         path: &[u8],
         skipped: &mut Skipped,
     ) -> Result<(), SnapshotError> {
-        if let Some(name) = self.secrets.find_in(path) {
-            skipped.add_secret(b"a file with the secret in its name", name);
-            return Ok(());
-        }
-        // Before the look: what changes from here on must show in the stat data.
-        let looked = SystemTime::now();
-        match self.reader.find(path) {
-            Found::File(..) | Found::Link(..) if link_names::is_in_git_dir(path) => {
-                skipped.add(path, "git takes nothing of this name");
-            }
-            Found::File(_, stat) if size_of(&stat) > MAX_FILE_BYTES => {
-                skipped.add(path, format_args!("larger than {MAX_FILE_BYTES} bytes"));
-            }
-            Found::File(file, stat) => match self.store_file(file, size_of(&stat))? {
-                Stored::As(id) => {
-                    enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?;
-                }
-                Stored::Secret(name) => skipped.add_secret(path, name),
-                Stored::Unreadable(error) => skipped.add(path, error),
-            },
-            // git takes no checkpoint back that has such a link.
-            Found::Link(..) if link_names::is_refused(path) => {
-                skipped.add(path, "a link of this name is dangerous")
-            }
-            Found::Link(target, stat) => {
-                if let Some(name) = self.secrets.find_in(target.as_bytes()) {
-                    skipped.add_secret(path, name);
-                    return Ok(());
-                }
-                let id = self.objects.write(ObjectType::Blob, target.as_bytes())?;
-                enter(index, entry_of(path, id, &stat, is_settled(&stat, looked)), skipped)?;
-            }
+        match self.store(path)? {
+            Taken::Entry(entry) => enter(index, entry, skipped)?,
             // It changed since the scan; what is below a directory is seen by the next one.
-            Found::Gone | Found::Directory => remove(index, path)?,
-            Found::Special => {
+            Taken::Nothing => remove(index, path)?,
+            Taken::Special => {
                 remove(index, path)?;
                 skipped.add(path, "neither a file nor a link");
             }
-            Found::Unreadable(error) => skipped.add(path, error),
+            Taken::Skipped(reason) => skipped.add(path, reason),
+            Taken::Secret(name) => skipped.add_secret(path, name),
+            Taken::SecretInName(name) => skipped.add_secret(b"a file with the secret in its name", name),
         }
         Ok(())
+    }
+
+    /// Stores what stands at `path` now.
+    pub(super) fn store(&mut self, path: &[u8]) -> Result<Taken<'a>, SnapshotError> {
+        if let Some(name) = self.secrets.find_in(path) {
+            return Ok(Taken::SecretInName(name));
+        }
+        // Before the look: what changes from here on must show in the stat data.
+        let looked = SystemTime::now();
+        let (stored, stat) = match self.reader.find(path) {
+            Found::File(..) | Found::Link(..) if link_names::is_in_git_dir(path) => {
+                return Ok(Taken::Skipped("git takes nothing of this name".into()));
+            }
+            Found::File(_, stat) if size_of(&stat) > MAX_FILE_BYTES => {
+                return Ok(Taken::skipped(format_args!("larger than {MAX_FILE_BYTES} bytes")));
+            }
+            Found::File(file, stat) => (self.store_file(file, size_of(&stat))?, stat),
+            // git takes no checkpoint back that has such a link.
+            Found::Link(..) if link_names::is_refused(path) => {
+                return Ok(Taken::Skipped("a link of this name is dangerous".into()));
+            }
+            Found::Link(target, stat) => (self.store_content(target.as_bytes())?, stat),
+            Found::Gone | Found::Directory => return Ok(Taken::Nothing),
+            Found::Special => return Ok(Taken::Special),
+            Found::Unreadable(error) => return Ok(Taken::skipped(error)),
+        };
+        Ok(match stored {
+            Stored::As(id) => Taken::Entry(entry_of(path, id, &stat, is_settled(&stat, looked))),
+            Stored::Secret(name) => Taken::Secret(name),
+            Stored::Unreadable(error) => Taken::skipped(error),
+        })
     }
 
     /// Stores a file as it reads, unless it holds a secret.
@@ -116,11 +143,16 @@ impl<'a> Store<'a> {
         }
         let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         match file.by_ref().take(2 * WHOLE_FILE_BYTES).read_to_end(&mut content) {
-            Ok(_) => match self.secrets.find_in(&content) {
-                Some(name) => Ok(Stored::Secret(name)),
-                None => Ok(Stored::As(self.objects.write(ObjectType::Blob, &content)?)),
-            },
+            Ok(_) => self.store_content(&content),
             Err(error) => Ok(Stored::Unreadable(error)),
+        }
+    }
+
+    /// Stores the content of a file, or the target of a link, unless it holds a secret.
+    fn store_content(&self, content: &[u8]) -> Result<Stored<'a>, SnapshotError> {
+        match self.secrets.find_in(content) {
+            Some(name) => Ok(Stored::Secret(name)),
+            None => Ok(Stored::As(self.objects.write_blob(content)?)),
         }
     }
 }
