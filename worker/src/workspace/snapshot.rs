@@ -12,7 +12,8 @@
 mod agent_index_seen;
 mod known;
 mod last_look;
-mod link_names;
+pub(super) mod link_names;
+pub(super) mod restored;
 mod scan;
 mod stat_data;
 mod store;
@@ -34,8 +35,7 @@ use agent_index_seen::stamp;
 use known::Known;
 pub(super) use last_look::LastLook;
 use last_look::{Look, Seen};
-pub(super) use scan::Change;
-use scan::{MAX_PATH_BYTES, scan};
+use scan::{Change, MAX_PATH_BYTES, scan};
 use stat_data::IndexWritten;
 use store::Store;
 
@@ -149,8 +149,8 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
 }
 
 /// A snapshot that is being taken.
-pub(super) struct Taking {
-    pub(super) repository: Repository,
+struct Taking {
+    repository: Repository,
     index: Index,
     /// Whether the index differs from its file.
     is_changed: bool,
@@ -159,22 +159,16 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
+    fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
         let repository = workspace.host_repository()?;
-        let index = repository.index()?;
-        Ok(Self { repository, index, is_changed: false, reader, skipped: Skipped::default() })
-    }
-
-    /// Enters a submodule, whose directory is never looked into.
-    pub(super) fn submodule(&mut self, path: &[u8], commit: Oid) -> Result<(), git2::Error> {
-        self.is_changed = true;
-        store::remove(&mut self.index, path)?;
-        self.index.add(&stat_data::entry_of_submodule(path, commit))
+        let mut index = repository.index()?;
+        let is_changed = restored::enter(workspace, &repository, &mut index)?;
+        Ok(Self { repository, index, is_changed, reader, skipped: Skipped::default() })
     }
 
     /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree. What it was before may
     /// be known to be the tree `before`.
-    pub(super) fn finish(
+    fn finish(
         &mut self,
         workspace: &Workspace,
         changes: &[Change],
@@ -193,6 +187,7 @@ impl Taking {
         if *is_changed || !changes.is_empty() {
             // After the tree: the index is then written with the ids of directories, and the next tree takes what changed.
             index.write()?;
+            restored::forget(workspace).map_err(SnapshotError::Index)?;
         }
         sweep::sweep_if_due(repository, tree, stored_bytes).map_err(SnapshotError::Sweep)?;
         let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
