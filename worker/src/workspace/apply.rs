@@ -35,12 +35,13 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 
 use super::{PatchLimits, RestoreError, SavedPatch, Workspace};
 use content::{Content, MEMORY_BYTES, Spool};
-use header::{Header, SUBMODULE};
+use header::Header;
 use input::Input;
 use objects::{MAX_OBJECTS, NewObjects, id_of};
 
+pub(super) use header::SUBMODULE;
 pub(super) use objects::{Hashed, Kind};
-pub(super) use tree::{Update, updated};
+pub(super) use tree::{Entry, Modes, Update, updated};
 
 /// Applies `saved` to the tree `base` and returns the tree that comes of it, which is the recorded one.
 pub(super) fn apply(
@@ -60,7 +61,13 @@ pub(super) fn apply(
         store,
     };
     let updates = applying.read()?;
-    let tree = if updates.is_empty() { base } else { applying.tree(&updates)? };
+    let mut tree = base;
+    // A snapshot is made one way or the other.
+    for modes in [Modes::Plain, Modes::AsTheyAre] {
+        if tree.to_string() != saved.tree_id && !updates.is_empty() {
+            tree = applying.tree(modes, &updates)?;
+        }
+    }
     if tree.to_string() != saved.tree_id {
         return Err(RestoreError::TreeMismatch {
             expected: saved.tree_id.to_owned(),
@@ -209,9 +216,9 @@ impl Applying<'_> {
     }
 
     /// Makes the directories that differ.
-    fn tree(&mut self, updates: &[Update]) -> Result<Oid, RestoreError> {
+    fn tree(&mut self, modes: Modes, updates: &[Update]) -> Result<Oid, RestoreError> {
         let (repository, base) = (self.repository, self.base.id());
-        updated(repository, base, updates, &mut |tree| {
+        updated(repository, base, modes, updates, &mut |tree| {
             let mut content = Content::from(tree.to_vec());
             let id = id_of(Kind::Tree, &mut content).map_err(failed)?;
             self.add(Kind::Tree, id, &mut content)?;

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use git2::{Delta, Diff, DiffFile, DiffOptions, FileMode, Oid, Repository};
+use git2::{Delta, Diff, DiffDelta, DiffFile, DiffOptions, FileMode, Oid, Repository};
 
-use super::apply::{Hashed, Kind, Update, updated};
+use super::apply::{Entry, Hashed, Kind, Modes, SUBMODULE, Update, updated};
 use super::snapshot::restored;
 use super::tree_reader::{Found, TreeReader, size_of};
 use super::tree_writer::TreeWriter;
 use super::{RestoreError, SnapshotError, Workspace};
+use crate::secrets::Secrets;
 
 /// Up to this size a file is unfolded in memory; beyond, by git, as a stream.
 const WHOLE_FILE_BYTES: usize = 4 << 20;
@@ -46,49 +47,55 @@ fn switch(workspace: &Workspace, before: Oid, after: Oid) -> Result<Oid, Restore
     for delta in diff.deltas().filter(|delta| delta.status() != Delta::Deleted) {
         write(workspace, &repository, &writer, &delta.new_file())?;
     }
-    read_back(workspace, &repository, before, &diff)
-}
-
-/// Returns what the tree `before` has become, as far as `diff` tells where to look.
-fn read_back(
-    workspace: &Workspace,
-    repository: &Repository,
-    before: Oid,
-    diff: &Diff<'_>,
-) -> Result<Oid, RestoreError> {
-    let mut reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
-    let mut updates = Vec::new();
-    for delta in diff.deltas() {
-        let (file, path) = (delta.new_file(), path_of(&delta.new_file()));
-        let entry = match delta.status() {
-            // A directory that is never looked into.
-            status if status != Delta::Deleted && file.mode() == FileMode::Commit => {
-                Some((file.mode().into(), file.id()))
-            }
-            _ => found(&mut reader, &path).map_err(|source| failed(&path, source))?,
-        };
-        updates.push(Update { path, was_there: delta.status() != Delta::Added, entry });
+    let updates = read_back(workspace, &diff)?;
+    let wanted = diff.deltas().map(|delta| wanted(&delta));
+    if updates.iter().map(|update| update.entry).eq(wanted) {
+        return Ok(after);
     }
-    updates.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    if updates.is_empty() {
-        return Ok(before);
-    }
-    updated(repository, before, &updates, &mut |tree| {
+    updated(&repository, before, Modes::AsTheyAre, &updates, &mut |tree| {
         let mut hashed = Hashed::begin(Kind::Tree, tree.len() as u64);
         hashed.write_all(tree).and_then(|()| hashed.finish()).map_err(|source| failed(b"", source))
     })
 }
 
-/// Returns the mode and the id of the file or link at `path`.
-fn found(reader: &mut TreeReader, path: &[u8]) -> std::io::Result<Option<(u32, Oid)>> {
+/// Returns what there is to be where `delta` says.
+fn wanted(delta: &DiffDelta<'_>) -> Option<Entry> {
+    let file = delta.new_file();
+    (delta.status() != Delta::Deleted).then(|| (file.mode().into(), file.id()))
+}
+
+/// Returns what there is where `diff` says.
+fn read_back(workspace: &Workspace, diff: &Diff<'_>) -> Result<Vec<Update>, RestoreError> {
+    let mut reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
+    let look = |delta: DiffDelta<'_>| {
+        let path = path_of(&delta.new_file());
+        let entry = match wanted(&delta) {
+            // A directory that is never looked into.
+            Some(submodule @ (SUBMODULE, _)) => Some(submodule),
+            _ => found(&mut reader, &path, &workspace.secrets).map_err(|source| failed(&path, source))?,
+        };
+        Ok(Update { path, was_there: delta.status() != Delta::Added, entry })
+    };
+    diff.deltas().map(look).collect()
+}
+
+/// Returns the mode and the id of the file or link at `path`; none if there is none, and none if it holds a secret, which no
+/// snapshot may hold.
+fn found(reader: &mut TreeReader, path: &[u8], secrets: &Secrets) -> std::io::Result<Option<Entry>> {
+    if secrets.find_in(path).is_some() {
+        return Ok(None);
+    }
     match reader.find(path) {
         Found::File(file, stat) => {
             let length = size_of(&stat);
             let mut hashed = Hashed::begin(Kind::Blob, length);
-            std::io::copy(&mut file.take(length), &mut hashed)?;
+            if secrets.copy(&mut file.take(length), &mut hashed)?.is_some() {
+                return Ok(None);
+            }
             let mode = if stat.st_mode & 0o100 == 0 { FileMode::Blob } else { FileMode::BlobExecutable };
             Ok(Some((mode.into(), hashed.finish()?)))
         }
+        Found::Link(target, _) if secrets.find_in(target.as_bytes()).is_some() => Ok(None),
         Found::Link(target, _) => {
             let mut hashed = Hashed::begin(Kind::Blob, target.len() as u64);
             hashed.write_all(target.as_bytes())?;

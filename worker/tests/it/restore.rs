@@ -30,6 +30,49 @@ fn work_comes_back_uncommitted_and_byte_for_byte() {
 }
 
 #[test]
+fn a_restore_leaves_the_index_to_the_next_snapshot() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    write(&workspace.tree(), "README.md", "changed\n");
+    write(&workspace.tree(), "noise.log", "ignored, and added all the same\n");
+    git(&workspace.tree(), &["add", "-f", "noise.log"]);
+    let patch = checkpoint(&workspace);
+    let copy = fixture.workspace();
+    let index = || fs::read(copy.host_git().join("index")).unwrap();
+    let before = index();
+    restore_patch(&copy, &patch).unwrap();
+    assert_eq!(index(), before);
+    // Also in a later life of the worker.
+    for workspace in [copy.clone().keeping(&[]), copy.clone()] {
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, patch.tree_id);
+        assert_ne!(index(), before);
+    }
+    fs::remove_file(copy.tree().join("noise.log")).unwrap();
+    assert_ne!(snapshot(&copy).unwrap().tree_id, patch.tree_id);
+}
+
+#[test]
+fn modes_that_git_no_longer_writes_do_not_cost_a_checkpoint() {
+    let fixture = Fixture::new();
+    let remote = git2::Repository::open(fixture.remote()).unwrap();
+    let tip = remote.head().unwrap().peel_to_commit().unwrap();
+    let listing = remote.odb().unwrap().read(tip.tree_id()).unwrap().data().to_vec();
+    let readme = listing.windows(16).position(|entry| entry == b"100644 README.md").unwrap();
+    let mut old = listing.clone();
+    old[readme..readme + 6].copy_from_slice(b"100664");
+    let tree = remote.odb().unwrap().write(git2::ObjectType::Tree, &old).unwrap();
+    let (author, tree) = (tip.author(), remote.find_tree(tree).unwrap());
+    let branch = remote.head().unwrap().name().unwrap().to_owned();
+    remote.commit(Some(&branch), &author, &author, "old", &tree, &[&tip]).unwrap();
+    for path in ["new", "README.md", "src/new"] {
+        let workspace = fixture.workspace();
+        write(&workspace.tree(), path, "changed\n");
+        let copy = fixture.carried_over(&workspace);
+        assert_eq!(files(&copy.tree(), &[]), files(&workspace.tree(), &[]));
+    }
+}
+
+#[test]
 fn patch_counts_what_it_changes() {
     let fixture = Fixture::new();
     let workspace = fixture.workspace();
@@ -284,8 +327,18 @@ fn a_checkpoint_needs_nothing_but_the_remote() {
 fn bombs_are_refused() {
     let fixture = Fixture::new();
     let limits = PatchLimits { unpacked_bytes: 1 << 20, ..PatchLimits::default() };
+    let index = index_of("");
+    let text = format!(
+        "diff --git a/x b/x\nnew file mode 100644\n{index}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,{} @@\n",
+        32 << 20
+    );
+    // Many lines, and one without an end.
+    for zeros in ["+\n".repeat(32 << 20), format!("+{}", "0".repeat(64 << 20))] {
+        let error = refused(&fixture, &gzip((text.clone() + &zeros).as_bytes()), SOME_TREE, limits);
+        assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+    }
     let error = refused(&fixture, &gzip(&vec![b'\n'; 64 << 20]), SOME_TREE, limits);
-    assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+    assert!(matches!(error, RestoreError::Refused { .. }), "{error}");
     let binary =
         b"diff --git a/x b/x\nnew file mode 100644\nindex 0..1\nGIT binary patch\nliteral 1073741824\nzc\n\n";
     let error = refused(&fixture, &gzip(binary), SOME_TREE, limits);

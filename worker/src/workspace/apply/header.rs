@@ -88,7 +88,7 @@ impl Header {
 /// The mode of a symbolic link.
 pub(super) const LINK: u32 = 0o120_000;
 /// The mode of a submodule.
-pub(super) const SUBMODULE: u32 = 0o160_000;
+pub(in crate::workspace) const SUBMODULE: u32 = 0o160_000;
 
 fn is_file(mode: u32) -> bool {
     matches!(mode, 0o100_644 | 0o100_755)

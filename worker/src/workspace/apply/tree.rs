@@ -15,6 +15,15 @@ const DIRECTORY: u32 = 0o040_000;
 /// What stands at a name: a mode and an object.
 pub(in crate::workspace) type Entry = (u32, Oid);
 
+/// What becomes of the modes of other files in a directory that is made. Old programs left some that git reads as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::workspace) enum Modes {
+    /// They stay, as where a tree is changed.
+    AsTheyAre,
+    /// They become those that git knows, as where a tree is made of an index.
+    Plain,
+}
+
 /// What becomes of a path.
 #[derive(Debug, Clone)]
 pub(in crate::workspace) struct Update {
@@ -30,11 +39,12 @@ pub(in crate::workspace) struct Update {
 pub(in crate::workspace) fn updated(
     repository: &Repository,
     tree: Oid,
+    modes: Modes,
     updates: &[Update],
     store: &mut dyn FnMut(&[u8]) -> Result<Oid, RestoreError>,
 ) -> Result<Oid, RestoreError> {
-    let root = Level::of(repository, &[], Some(tree))?;
-    let mut way = Way { repository, store, levels: vec![root] };
+    let root = Level::of(repository, modes, &[], Some(tree))?;
+    let mut way = Way { repository, modes, store, levels: vec![root] };
     for update in updates {
         let mut names = update.path.split(|byte| *byte == b'/').peekable();
         let mut depth = 1;
@@ -59,6 +69,7 @@ pub(in crate::workspace) fn updated(
 /// The directories that are open: the root, and each below the one before it.
 struct Way<'a> {
     repository: &'a Repository,
+    modes: Modes,
     store: &'a mut dyn FnMut(&[u8]) -> Result<Oid, RestoreError>,
     levels: Vec<Level>,
 }
@@ -71,7 +82,7 @@ impl Way<'_> {
             Some(_) => return Err(refused("it puts a file below a file")),
             None => None,
         };
-        self.levels.push(Level::of(self.repository, name, before)?);
+        self.levels.push(Level::of(self.repository, self.modes, name, before)?);
         Ok(())
     }
 
@@ -114,11 +125,20 @@ struct Level {
 }
 
 impl Level {
-    fn of(repository: &Repository, name: &[u8], before: Option<Oid>) -> Result<Self, git2::Error> {
+    fn of(
+        repository: &Repository,
+        modes: Modes,
+        name: &[u8],
+        before: Option<Oid>,
+    ) -> Result<Self, git2::Error> {
         let mut entries = BTreeMap::new();
         if let Some(before) = before {
             for entry in &repository.find_tree(before)? {
-                let mode = u32::try_from(entry.filemode_raw()).unwrap_or_default();
+                let mode = match modes {
+                    Modes::AsTheyAre => entry.filemode_raw(),
+                    Modes::Plain => entry.filemode(),
+                };
+                let mode = u32::try_from(mode).unwrap_or_default();
                 entries.insert(entry.name_bytes().to_vec(), (mode, entry.id()));
             }
         }
