@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::super::RestoreError;
+use super::super::patch_scan::number_in_delta as number;
 use super::content::{Content, Spool};
 use super::input::Input;
 use super::{failed, refused};
@@ -119,19 +120,6 @@ impl<'a> Delta<'a> {
         let made = self.made.length() + bytes as u64;
         if self.made_bytes.is_some_and(|limit| made <= limit) { Ok(()) } else { Err(broken()) }
     }
-}
-
-/// Reads a number of seven bits a byte, the lowest first.
-fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..u64::BITS - 7).step_by(7) {
-        let byte = bytes.next()?;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 fn broken() -> RestoreError {

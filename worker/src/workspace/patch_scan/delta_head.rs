@@ -43,7 +43,7 @@ impl DeltaHead {
 }
 
 /// Reads a number of seven bits a byte, the lowest first.
-fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
+pub(in crate::workspace) fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS - 7).step_by(7) {
         let byte = bytes.next()?;
