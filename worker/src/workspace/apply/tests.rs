@@ -62,13 +62,9 @@ impl Scene {
         let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(patch).unwrap();
         let saved = SavedPatch { gzip: &gzip.finish().unwrap(), sha256: &[], tree_id: NO_TREE };
-        match apply(&self.workspace, base, &saved, LIMITS).unwrap_err() {
-            RestoreError::TreeMismatch { found, .. } => Some(found),
-            error => {
-                assert!(error.is_bad_checkpoint(), "{error}");
-                None
-            }
-        }
+        let error = apply(&self.workspace, base, &saved, LIMITS).unwrap_err();
+        assert!(error.is_bad_checkpoint(), "{error}");
+        if let RestoreError::TreeMismatch { found, .. } = error { Some(found) } else { None }
     }
 
     /// What git makes of it.
