@@ -32,6 +32,8 @@ pub(crate) mod agent_home;
 mod agent_locks;
 mod agent_refs;
 mod agent_repository;
+mod apply;
+mod base85;
 mod bundle;
 mod copy_files;
 mod git_dir;
@@ -49,7 +51,7 @@ mod switch;
 mod tree_reader;
 mod tree_writer;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -347,6 +349,12 @@ impl Workspace {
     fn host_command(&self, subcommand: &'static str) -> Result<Git, git2::Error> {
         self.secure_host_git()?;
         Ok(Git::local(&self.host_git(), subcommand).cancelled_by(&self.cancel))
+    }
+
+    /// Copies a blob that is too large to be held in memory.
+    fn blob_to(&self, id: Oid, sink: &mut dyn Write) -> Result<(), RestoreError> {
+        let command = self.host_command("cat-file")?.setting("core.bigFileThreshold=8m");
+        command.args(["blob", &id.to_string()]).stream(sink).map_err(RestoreError::Git)
     }
 
     fn secure_host_git(&self) -> Result<(), git2::Error> {

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use git2::{ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository, Tree, TreeEntry};
 
-use super::restore::{apply, check_sum};
+use super::apply::apply;
+use super::restore::check_sum;
 use super::switch::switch_to;
 use super::{PatchLimits, RestoreError, SavedPatch, Workspace};
 
@@ -64,13 +65,14 @@ pub fn copy_files(
     };
     let repository = workspace.host_repository()?;
     let source = repository.find_tree(source)?;
+    let base = repository.find_commit(workspace.base_commit)?.tree()?;
     let mut index = Index::new()?;
-    index.read_tree(&repository.find_commit(workspace.base_commit)?.tree()?)?;
+    index.read_tree(&base)?;
     for path in paths {
         enter(&repository, &mut index, &source, path)?;
     }
     let tree = index.write_tree_to(&repository)?;
-    Ok(switch_to(workspace, &tree.to_string())?)
+    Ok(switch_to(workspace, base.id(), tree)?)
 }
 
 /// Makes the tree of a checkpoint in the worker's object store.
@@ -81,22 +83,8 @@ fn checkpoint_tree(
     limits: PatchLimits,
 ) -> Result<Oid, RestoreError> {
     check_sum(saved)?;
-    let index = workspace.host_git().join("source.index");
-    let made =
-        read_tree(workspace, base_commit, &index).and_then(|()| apply(workspace, saved.gzip, limits, &index));
-    // Whether it is there or not, it is of no more use.
-    let _ = std::fs::remove_file(&index);
-    let found = made?;
-    if found != saved.tree_id {
-        return Err(RestoreError::TreeMismatch { expected: saved.tree_id.to_owned(), found });
-    }
-    Ok(Oid::from_str(&found)?)
-}
-
-fn read_tree(workspace: &Workspace, commit: &str, index: &Path) -> Result<(), RestoreError> {
-    let commit = Oid::from_str(commit)?.to_string();
-    let reading = workspace.host_command("read-tree")?.index_file(index).arg(commit).output();
-    reading.map(drop).map_err(RestoreError::Git)
+    let base = workspace.host_repository()?.find_commit(Oid::from_str(base_commit)?)?.tree_id();
+    apply(workspace, base, saved, limits)
 }
 
 /// Enters what stands at `path` in `source`.

@@ -1,9 +1,9 @@
 //! Makes the two git directories of a workspace, file by file: no templates, no hooks, no process.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Error, Result};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Base;
 use super::agent_refs::{AgentRefs, Head};
@@ -94,12 +94,6 @@ pub(super) fn copy_index(fresh: &Path, own: &Path) -> Result<()> {
         // The clock ticks every 1 to 10 ms.
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// Makes a copy of an index look newer than files of the same second, which git, unlike libgit2, would read again before it
-/// writes the copy.
-pub(super) fn postdate_index(copy: &Path) -> Result<()> {
-    File::options().write(true).open(copy)?.set_modified(SystemTime::now() + Duration::from_secs(2))
 }
 
 /// Makes the worker's git directory store and restore files byte for byte from here on.

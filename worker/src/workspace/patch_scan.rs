@@ -6,6 +6,7 @@
 mod delta_head;
 
 use delta_head::DeltaHead;
+pub(super) use delta_head::number as number_in_delta;
 
 /// A reader of patches, fed in pieces of any size.
 #[derive(Debug, Default)]

@@ -12,8 +12,9 @@
 mod agent_index_seen;
 mod known;
 mod last_look;
-mod link_names;
+pub(super) mod link_names;
 mod loose;
+pub(super) mod restored;
 mod retake;
 mod scan;
 #[cfg(test)]
@@ -40,8 +41,7 @@ use known::Known;
 pub(super) use last_look::LastLook;
 use last_look::{Look, Seen};
 use retake::{retake, write_index};
-pub(super) use scan::Change;
-use scan::{MAX_PATH_BYTES, scan};
+use scan::{Change, MAX_PATH_BYTES, scan};
 use stat_data::{IndexWritten, Stamp};
 use store::Store;
 use unwritten::Unwritten;
@@ -161,7 +161,7 @@ fn take_all(
     if agent_index.is_some() {
         changes.extend(added_by_agent(workspace, reader, &known, &changes));
     }
-    let snapshot = taking.finish(workspace, &changes, None)?;
+    let snapshot = taking.finish(workspace, &changes)?;
     match agent_index {
         None => workspace.agent_index_seen.keep(&changes, &taking.index),
         Some(agent_index) => workspace.agent_index_seen.set(agent_index, &changes, &taking.index),
@@ -175,8 +175,8 @@ fn index_written(workspace: &Workspace) -> Result<IndexWritten, SnapshotError> {
 }
 
 /// A snapshot that is being taken.
-pub(super) struct Taking {
-    pub(super) repository: Repository,
+struct Taking {
+    repository: Repository,
     index: Index,
     /// Whether the index differs from its file.
     is_changed: bool,
@@ -186,18 +186,12 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
+    fn begin(workspace: &Workspace, reader: TreeReader) -> Result<Self, git2::Error> {
         let repository = workspace.host_repository()?;
-        let index = repository.index()?;
-        let (is_changed, skipped, stored_bytes) = (false, Skipped::default(), 0);
+        let mut index = repository.index()?;
+        let is_changed = restored::enter(workspace, &repository, &mut index)?;
+        let (skipped, stored_bytes) = (Skipped::default(), 0);
         Ok(Self { repository, index, is_changed, reader, skipped, stored_bytes })
-    }
-
-    /// Enters a submodule, whose directory is never looked into.
-    pub(super) fn submodule(&mut self, path: &[u8], commit: Oid) -> Result<(), git2::Error> {
-        self.is_changed = true;
-        store::remove(&mut self.index, path)?;
-        self.index.add(&stat_data::entry_of_submodule(path, commit))
     }
 
     /// Enters what was taken since the index was written.
@@ -207,36 +201,24 @@ impl Taking {
         Ok(())
     }
 
-    /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree. What it was before may
-    /// be known to be the tree `before`.
-    pub(super) fn finish(
-        &mut self,
-        workspace: &Workspace,
-        changes: &[Change],
-        before: Option<Oid>,
-    ) -> Result<Snapshot, SnapshotError> {
+    /// Brings the index to what stands in the tree at the paths of `changes`, and writes it as a tree.
+    fn finish(&mut self, workspace: &Workspace, changes: &[Change]) -> Result<Snapshot, SnapshotError> {
         let Self { repository, index, reader, skipped, .. } = self;
         self.stored_bytes += apply(repository, index, reader, changes, &workspace.secrets, skipped)?;
         self.is_changed |= !changes.is_empty();
-        let updated = match before.zip(taken(index, changes)) {
-            Some((before, entries)) => updated_tree(repository, before, &entries)?,
-            None => None,
-        };
-        let tree = match updated {
-            Some(tree) => tree,
-            None => index.write_tree_to(repository)?,
-        };
+        let tree = index.write_tree_to(repository)?;
         let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
         let skipped = std::mem::take(skipped);
         // After the tree: the index is then written with the ids of directories, and the next tree takes what changed.
-        self.write_index(tree)?;
+        self.write_index(workspace, tree)?;
         Ok(Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped })
     }
 
     /// Writes the index, which is that of `tree`, and keeps the store from growing.
-    fn write_index(&mut self, tree: Oid) -> Result<(), SnapshotError> {
+    fn write_index(&mut self, workspace: &Workspace, tree: Oid) -> Result<(), SnapshotError> {
         if std::mem::take(&mut self.is_changed) {
             self.index.write()?;
+            restored::forget(workspace).map_err(SnapshotError::Index)?;
         }
         let stored_bytes = std::mem::take(&mut self.stored_bytes);
         sweep::sweep_if_due(&self.repository, tree, stored_bytes).map_err(SnapshotError::Sweep)
@@ -259,15 +241,6 @@ fn added_by_agent(
         .collect();
     added.sort_unstable();
     added
-}
-
-/// Returns the entries that came of `changes`; none if one of them left nothing in the index.
-fn taken(index: &Index, changes: &[Change]) -> Option<Vec<IndexEntry>> {
-    let entry = |change: &Change| match change {
-        Change::Take(path) => index.get_path(path_of(path), 0),
-        Change::Remove(_) => None,
-    };
-    changes.iter().map(entry).collect()
 }
 
 /// Writes the tree that `before` becomes by these entries: only the directories on their way, where a whole index is read back

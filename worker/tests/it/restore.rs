@@ -30,6 +30,49 @@ fn work_comes_back_uncommitted_and_byte_for_byte() {
 }
 
 #[test]
+fn a_restore_leaves_the_index_to_the_next_snapshot() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    write(&workspace.tree(), "README.md", "changed\n");
+    write(&workspace.tree(), "noise.log", "ignored, and added all the same\n");
+    git(&workspace.tree(), &["add", "-f", "noise.log"]);
+    let patch = checkpoint(&workspace);
+    let copy = fixture.workspace();
+    let index = || fs::read(copy.host_git().join("index")).unwrap();
+    let before = index();
+    restore_patch(&copy, &patch).unwrap();
+    assert_eq!(index(), before);
+    // Also in a later life of the worker.
+    for workspace in [copy.clone().keeping(&[]), copy.clone()] {
+        assert_eq!(snapshot(&workspace).unwrap().tree_id, patch.tree_id);
+        assert_ne!(index(), before);
+    }
+    fs::remove_file(copy.tree().join("noise.log")).unwrap();
+    assert_ne!(snapshot(&copy).unwrap().tree_id, patch.tree_id);
+}
+
+#[test]
+fn modes_that_git_no_longer_writes_do_not_cost_a_checkpoint() {
+    let fixture = Fixture::new();
+    let remote = git2::Repository::open(fixture.remote()).unwrap();
+    let tip = remote.head().unwrap().peel_to_commit().unwrap();
+    let listing = remote.odb().unwrap().read(tip.tree_id()).unwrap().data().to_vec();
+    let readme = listing.windows(16).position(|entry| entry == b"100644 README.md").unwrap();
+    let mut old = listing.clone();
+    old[readme..readme + 6].copy_from_slice(b"100664");
+    let tree = remote.odb().unwrap().write(git2::ObjectType::Tree, &old).unwrap();
+    let (author, tree) = (tip.author(), remote.find_tree(tree).unwrap());
+    let branch = remote.head().unwrap().name().unwrap().to_owned();
+    remote.commit(Some(&branch), &author, &author, "old", &tree, &[&tip]).unwrap();
+    for path in ["new", "README.md", "src/new"] {
+        let workspace = fixture.workspace();
+        write(&workspace.tree(), path, "changed\n");
+        let copy = fixture.carried_over(&workspace);
+        assert_eq!(files(&copy.tree(), &[]), files(&workspace.tree(), &[]));
+    }
+}
+
+#[test]
 fn patch_counts_what_it_changes() {
     let fixture = Fixture::new();
     let workspace = fixture.workspace();
@@ -122,12 +165,28 @@ fn refused(fixture: &Fixture, gzip: &[u8], tree_id: &str, limits: PatchLimits) -
 
 const SOME_TREE: &str = "1234567890123456789012345678901234567890";
 
+/// Says which content a patch makes where there is none.
+fn index_of(content: &str) -> String {
+    let id = git2::Oid::hash_object(git2::ObjectType::Blob, content.as_bytes()).unwrap();
+    format!("index {:040}..{id}", 0)
+}
+
 /// Writes a patch that adds a file.
 fn adding(path: &str) -> Vec<u8> {
+    let index = index_of("evil\n");
     let patch = format!(
-        "diff --git a/{path} b/{path}\nnew file mode 100755\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+evil\n"
+        "diff --git a/{path} b/{path}\nnew file mode 100755\n{index}\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+evil\n"
     );
     gzip(patch.as_bytes())
+}
+
+#[test]
+fn a_patch_that_adds_a_file_leads_to_a_tree() {
+    let fixture = Fixture::new();
+    for path in ["evil", "src/evil", "new/evil", "way/evil"] {
+        let error = refused(&fixture, &adding(path), SOME_TREE, PatchLimits::default());
+        assert!(matches!(error, RestoreError::TreeMismatch { .. }), "{path}: {error}");
+    }
 }
 
 #[test]
@@ -137,9 +196,7 @@ fn patches_that_reach_outside_the_tree_are_refused() {
         ["../evil", "a/../../evil", "a/../.git/config", "./evil", "a//evil", "/tmp/evil", "//evil", ".", ".."]
     {
         let error = refused(&fixture, &adding(path), SOME_TREE, PatchLimits::default());
-        // What git strips of a path makes another path, which is inside.
-        let is_inside = matches!(&error, RestoreError::TreeMismatch { .. });
-        assert!(matches!(error, RestoreError::Refused { .. }) || is_inside, "{path}: {error}");
+        assert!(matches!(error, RestoreError::Refused { .. }), "{path}: {error}");
         assert!(!fixture.dir.path().join("data/tasks/evil").exists() && !Path::new("/tmp/evil").exists());
     }
 }
@@ -185,11 +242,13 @@ fn patches_do_not_write_through_links() {
         symlink(&target, source.join("out")).unwrap();
     });
     // Through a link of the base, and through one that the same patch makes.
-    refused(&fixture, &adding("out/evil"), SOME_TREE, PatchLimits::default());
+    let error = refused(&fixture, &adding("out/evil"), SOME_TREE, PatchLimits::default());
+    assert!(matches!(error, RestoreError::Refused { .. }), "{error}");
     for way in ["..", target.to_str().unwrap(), ".git"] {
+        let (link, file) = (index_of(way), index_of("evil\n"));
         let patch = format!(
-            "diff --git a/way b/way\nnew file mode 120000\n--- /dev/null\n+++ b/way\n@@ -0,0 +1 @@\n+{way}\n\\ No newline at end of file\n\
-             diff --git a/way/evil b/way/evil\nnew file mode 100644\n--- /dev/null\n+++ b/way/evil\n@@ -0,0 +1 @@\n+evil\n"
+            "diff --git a/way b/way\nnew file mode 120000\n{link}\n--- /dev/null\n+++ b/way\n@@ -0,0 +1 @@\n+{way}\n\\ No newline at end of file\n\
+             diff --git a/way/evil b/way/evil\nnew file mode 100644\n{file}\n--- /dev/null\n+++ b/way/evil\n@@ -0,0 +1 @@\n+evil\n"
         );
         let error = refused(&fixture, &gzip(patch.as_bytes()), SOME_TREE, PatchLimits::default());
         assert!(matches!(error, RestoreError::Refused { .. }), "{error}");
@@ -268,8 +327,18 @@ fn a_checkpoint_needs_nothing_but_the_remote() {
 fn bombs_are_refused() {
     let fixture = Fixture::new();
     let limits = PatchLimits { unpacked_bytes: 1 << 20, ..PatchLimits::default() };
+    let index = index_of("");
+    let text = format!(
+        "diff --git a/x b/x\nnew file mode 100644\n{index}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,{} @@\n",
+        32 << 20
+    );
+    // Many lines, and one without an end.
+    for zeros in ["+\n".repeat(32 << 20), format!("+{}", "0".repeat(64 << 20))] {
+        let error = refused(&fixture, &gzip((text.clone() + &zeros).as_bytes()), SOME_TREE, limits);
+        assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+    }
     let error = refused(&fixture, &gzip(&vec![b'\n'; 64 << 20]), SOME_TREE, limits);
-    assert!(matches!(error, RestoreError::TooLarge { .. }), "{error}");
+    assert!(matches!(error, RestoreError::Refused { .. }), "{error}");
     let binary =
         b"diff --git a/x b/x\nnew file mode 100644\nindex 0..1\nGIT binary patch\nliteral 1073741824\nzc\n\n";
     let error = refused(&fixture, &gzip(binary), SOME_TREE, limits);

@@ -81,6 +81,41 @@ fn files_with_a_secret_are_left_out_and_named_and_all_others_come_back() {
 }
 
 #[test]
+fn a_restored_file_stays_as_it_was_before_it_held_a_secret() {
+    let fixture = Fixture::new();
+    let workspace = fixture.workspace();
+    write(&workspace.tree(), "note", "no secret\n");
+    let patch = checkpoint(&workspace);
+    let copy = guarded(&fixture);
+    restore_patch(&copy, &patch).unwrap();
+    write(&copy.tree(), "note", VALUE);
+    let taken = snapshot(&copy).unwrap();
+    assert_eq!((taken.tree_id, taken.skipped.count), (patch.tree_id, 1));
+    assert_store_is_clean(&copy);
+}
+
+#[test]
+fn a_checkpoint_of_before_something_was_a_secret_is_not_restored() {
+    let fixture = Fixture::new();
+    type Step = fn(&Path);
+    let steps: [Step; 3] = [
+        |tree| write(tree, "leak", VALUE),
+        |tree| write(tree, VALUE, "x"),
+        |tree| std::os::unix::fs::symlink(VALUE, tree.join("points")).unwrap(),
+    ];
+    for step in steps {
+        let workspace = fixture.workspace();
+        step(&workspace.tree());
+        let patch = checkpoint(&workspace);
+        let copy = guarded(&fixture);
+        let before = files(&copy.tree(), &[]);
+        assert!(restore_patch(&copy, &patch).unwrap_err().is_bad_checkpoint());
+        assert_eq!(files(&copy.tree(), &[]), before);
+        assert!(!snapshot(&copy).unwrap().changed);
+    }
+}
+
+#[test]
 fn a_tracked_file_stays_as_it_was_before_it_held_a_secret_even_where_results_are_converted() {
     let fixture = Fixture::with(|source| {
         write(source, "config", "token = ?\n");

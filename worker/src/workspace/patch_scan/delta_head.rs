@@ -1,11 +1,11 @@
 //! Reads how large a file a delta in a git patch makes: a few bytes of it may say "that piece again" any number of times.
 //!
-//! The lines are git's base 85 (`base85.c`) of a zlib stream, which begins with the sizes of the file before and after.
+//! The lines are base 85 of a zlib stream, which begins with the sizes of the file before and after.
 
 use flate2::{Decompress, FlushDecompress};
 
-const DIGITS: &[u8; 85] =
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
+use super::super::base85;
+
 /// More than the two sizes take.
 const HEAD_BYTES: usize = 20;
 
@@ -29,7 +29,8 @@ impl DeltaHead {
         if self.head.len() == self.head.capacity() {
             return Some(());
         }
-        let bytes = decode(line)?;
+        let mut bytes = Vec::new();
+        base85::decode(line, &mut bytes)?;
         self.inflate.decompress_vec(&bytes, &mut self.head, FlushDecompress::None).ok().map(drop)
     }
 
@@ -42,7 +43,7 @@ impl DeltaHead {
 }
 
 /// Reads a number of seven bits a byte, the lowest first.
-fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
+pub(in crate::workspace) fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS - 7).step_by(7) {
         let byte = bytes.next()?;
@@ -52,29 +53,4 @@ fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
         }
     }
     None
-}
-
-/// Decodes a line: a letter for its length, and five digits for each four bytes.
-fn decode(line: &[u8]) -> Option<Vec<u8>> {
-    let (letter, digits) = line.split_first()?;
-    let length = match letter {
-        b'A'..=b'Z' => letter - b'A' + 1,
-        b'a'..=b'z' => letter - b'a' + 27,
-        _ => return None,
-    };
-    let length = usize::from(length);
-    if digits.len() != length.div_ceil(4) * 5 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(length + 3);
-    for group in digits.chunks(5) {
-        let mut word = 0_u32;
-        for digit in group {
-            let value = DIGITS.iter().position(|known| known == digit)?;
-            word = word.checked_mul(85)?.checked_add(u32::try_from(value).ok()?)?;
-        }
-        bytes.extend(word.to_be_bytes());
-    }
-    bytes.truncate(length);
-    Some(bytes)
 }

@@ -9,7 +9,7 @@ const NAME: &[u8] = b"gitmodules";
 const FALLBACK: &[u8; 6] = b"gi7eba";
 
 /// Tells whether git refuses whatever is at `path` (`is_ntfs_dotgit`).
-pub(super) fn is_in_git_dir(path: &[u8]) -> bool {
+pub(in crate::workspace) fn is_in_git_dir(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|name| {
         let begin = [&b".git"[..], b"git~1"]
             .into_iter()
@@ -20,7 +20,7 @@ pub(super) fn is_in_git_dir(path: &[u8]) -> bool {
 }
 
 /// Tells whether git refuses a symbolic link at `path`.
-pub(super) fn is_refused(path: &[u8]) -> bool {
+pub(in crate::workspace) fn is_refused(path: &[u8]) -> bool {
     let mut names = path.split(|byte| *byte == b'/').peekable();
     while let Some(name) = names.next() {
         let is_last = names.peek().is_none();

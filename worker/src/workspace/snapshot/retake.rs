@@ -53,7 +53,7 @@ pub(super) fn write_index(workspace: &Workspace, last: Seen) -> Result<Seen, Sna
     let reader = TreeReader::open(&workspace.tree()).map_err(SnapshotError::TreeGone)?;
     let mut taking = Taking::begin(workspace, reader)?;
     taking.enter(last.unwritten())?;
-    taking.write_index(Oid::from_str(&last.snapshot().tree_id)?)?;
+    taking.write_index(workspace, Oid::from_str(&last.snapshot().tree_id)?)?;
     Ok(last.once_written(index_written(workspace)?))
 }
 

@@ -20,7 +20,7 @@ pub(super) const MAX_PATH_BYTES: usize = 4096;
 
 /// What is to be done to the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::workspace) enum Change {
+pub(super) enum Change {
     Remove(Vec<u8>),
     Take(Vec<u8>),
 }
