@@ -28,8 +28,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use git2::build::TreeUpdateBuilder;
-use git2::{Index, IndexEntry, Oid, Repository};
+use git2::{Index, Oid, Repository};
 
 use super::Workspace;
 use super::agent_repository::AgentIndex;
@@ -241,21 +240,6 @@ fn added_by_agent(
         .collect();
     added.sort_unstable();
     added
-}
-
-/// Writes the tree that `before` becomes by these entries: only the directories on their way, where a whole index is read back
-/// from the object store. None if more than files and links are among them.
-fn updated_tree(
-    repository: &Repository,
-    before: Oid,
-    entries: &[IndexEntry],
-) -> Result<Option<Oid>, git2::Error> {
-    let mut update = TreeUpdateBuilder::new();
-    for entry in entries {
-        let Some(kind) = stat_data::kind_of(entry) else { return Ok(None) };
-        update.upsert(entry.path.as_slice(), entry.id, kind);
-    }
-    update.create_updated(repository, &repository.find_tree(before)?).map(Some)
 }
 
 fn path_of(path: &[u8]) -> &Path {

@@ -1,14 +1,15 @@
 //! Takes the files again that changed, and nothing else: without the index ([`super::unwritten`]).
 
-use git2::Oid;
+use git2::build::TreeUpdateBuilder;
+use git2::{IndexEntry, Oid, Repository};
 
 use super::super::Workspace;
 use super::super::tree_reader::TreeReader;
 use super::last_look::Seen;
-use super::stat_data::is_file;
+use super::stat_data::file_kind;
 use super::store::{Store, Taken};
 use super::unwritten::Unwritten;
-use super::{Change, Skipped, Snapshot, SnapshotError, Taking, index_written, updated_tree};
+use super::{Change, Skipped, Snapshot, SnapshotError, Taking, index_written};
 
 /// Takes a snapshot of the tree that `last` is of and in which these `files` changed. If one of them is no file any more, or
 /// cannot be stored, the tree has to be looked at as a whole: all that is left of `last` then is what its index lacks.
@@ -25,7 +26,7 @@ pub(super) fn retake(
     for path in files.iter().map(Change::path) {
         match store.store(path)? {
             // A link cannot change where it stands: it is another one.
-            Taken::Entry(entry) if is_file(&entry) => entries.push(entry),
+            Taken::Entry(entry) if file_kind(&entry).is_some() => entries.push(entry),
             Taken::Entry(_)
             | Taken::Nothing
             | Taken::Special
@@ -36,13 +37,23 @@ pub(super) fn retake(
     }
     let stored_bytes = store.stored_bytes();
     let before = Oid::from_str(&last.snapshot().tree_id)?;
-    let Some(tree) = updated_tree(&repository, before, &entries)? else {
-        return Ok(Err(last.into_unwritten()));
-    };
+    let tree = updated_tree(&repository, before, &entries)?;
     let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
     let snapshot =
         Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped: Skipped::default() };
     Ok(Ok(last.with(entries, stored_bytes, snapshot)))
+}
+
+/// Writes the tree that `before` becomes by these files: only the directories on their way, where a whole index is read back
+/// from the object store.
+fn updated_tree(repository: &Repository, before: Oid, entries: &[IndexEntry]) -> Result<Oid, git2::Error> {
+    let mut update = TreeUpdateBuilder::new();
+    for entry in entries {
+        if let Some(kind) = file_kind(entry) {
+            update.upsert(entry.path.as_slice(), entry.id, kind);
+        }
+    }
+    update.create_updated(repository, &repository.find_tree(before)?)
 }
 
 /// Writes the index, if the snapshots since have taken what it does not have.

@@ -158,17 +158,11 @@ pub(super) fn entry_of_submodule(path: &[u8], commit: Oid) -> IndexEntry {
     }
 }
 
-/// Tells whether an index entry is that of a plain file.
-pub(super) fn is_file(entry: &IndexEntry) -> bool {
-    matches!(entry.mode, 0o100_644 | 0o100_755)
-}
-
-/// Tells what an index entry is in a tree, if it is a file or a link.
-pub(super) fn kind_of(entry: &IndexEntry) -> Option<FileMode> {
+/// Tells what an index entry is in a tree, if it is that of a plain file.
+pub(super) fn file_kind(entry: &IndexEntry) -> Option<FileMode> {
     match entry.mode {
         0o100_644 => Some(FileMode::Blob),
         0o100_755 => Some(FileMode::BlobExecutable),
-        0o120_000 => Some(FileMode::Link),
         _ => None,
     }
 }
