@@ -36,7 +36,7 @@ impl PatchLimits {
 }
 
 /// The work of an agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Patch {
     /// The patch, compressed. Empty work is an empty patch.
     pub gzip: Vec<u8>,

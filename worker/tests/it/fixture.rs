@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::read::GzDecoder;
 use makima_worker::git::Cancel;
 use makima_worker::repository::{Fetched, Remote, RepositoryCache};
 use makima_worker::workspace::{
@@ -147,6 +149,18 @@ pub(crate) fn restore_bundle(workspace: &Workspace, bundle: &CommitBundle) -> Re
 pub(crate) fn checkpoint(workspace: &Workspace) -> Patch {
     let taken = snapshot(workspace).unwrap();
     make_patch(workspace, &taken.tree_id, PatchLimits::default()).unwrap()
+}
+
+/// Checks that two checkpoints are of the same work. Their bytes may differ: how a text is compressed depends on the pieces in
+/// which it came.
+pub(crate) fn assert_same_work(patch: &Patch, other: &Patch) {
+    let text = |patch: &Patch| {
+        let mut text = Vec::new();
+        GzDecoder::new(patch.gzip.as_slice()).read_to_end(&mut text).unwrap();
+        text
+    };
+    assert_eq!(patch.tree_id, other.tree_id);
+    assert!(text(patch) == text(other), "two patches lead to {}", patch.tree_id);
 }
 
 pub(crate) fn restore_patch(workspace: &Workspace, patch: &Patch) -> Result<(), RestoreError> {
