@@ -1,5 +1,5 @@
-//! Around a client: what a task of a client takes besides the client, and what it holds in memory besides, without a sandbox and,
-//! where the machine has it, in bubblewrap.
+//! Around a client: what a task of a client takes besides the client, and what it holds in memory besides, without a
+//! sandbox and, where the machine has it, in bubblewrap.
 //!
 //! ```text
 //!  model ▶ for each level: stack (`makima up`, one worker) ▶ warm-up ▶ floors ▶ times ▶ memory ▶ floors

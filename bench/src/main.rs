@@ -8,8 +8,8 @@
 //! ```
 //!
 //! One file per measurement, each a function to rows of the [`Report`]; to add a row, add such a file and call it in
-//! `plane.rs`, `agents.rs`, `around.rs` or `workspaces.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis, git, processes. What a run starts it
-//! ends, and what it writes it removes, Ctrl-C included.
+//! `plane.rs`, `agents.rs`, `around.rs` or `workspaces.rs`. Everything is real: HTTP, PostgreSQL with fsync, Redis,
+//! git, processes. What a run starts it ends, and what it writes it removes, Ctrl-C included.
 //!
 //! Left out on purpose: judging. The figures are printed; whether they are good enough is for people to say.
 

@@ -144,8 +144,9 @@ impl Stack {
         Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
-    /// Counts the stale writes of workers that PostgreSQL has refused: the one place that knows how. It reads the answers that pass
-    /// on the ways, so the roles need not tell; a batch of writes of which some were taken does not count.
+    /// Counts the stale writes of workers that PostgreSQL has refused: the one place that knows how. It reads the
+    /// answers that pass on the ways, so the roles need not tell; a batch of writes of which some were taken does not
+    /// count.
     pub(crate) fn stale_writes_refused(&self) -> u64 {
         self.workers.iter().map(|worker| worker.postgres.refused()).sum()
     }

@@ -33,7 +33,8 @@ pub(crate) enum Show {
     Changes,
 }
 
-/// Follows one task to its end, or to where it waits for a person, and returns where it stands. With `known` the API was there a moment ago.
+/// Follows one task to its end, or to where it waits for a person, and returns where it stands. With `known` the API
+/// was there a moment ago.
 pub(crate) async fn watch(
     client: &Client,
     task: TaskId,
@@ -100,7 +101,8 @@ fn show_event(progress: &mut Progress, event: &TaskEvent, show: Show, form: Form
     Ok(())
 }
 
-/// Waits until each task has ended or waits for a person, and returns where each stands, in the order in which they got there.
+/// Waits until each task has ended or waits for a person, and returns where each stands, in the order in which they got
+/// there.
 pub(crate) async fn watch_all(
     client: &Client,
     tasks: &[TaskId],

@@ -132,8 +132,8 @@ pub(crate) trait Adapter: Send + Sync {
     /// not know.
     fn read(&self, line: &Value, heard: &mut Heard) -> Option<Vec<AgentEvent>>;
 
-    /// Puts a message into the form that the agent takes, on its standard input if it listens while it runs, else as a part of
-    /// what it is told when it starts; none if it takes none.
+    /// Puts a message into the form that the agent takes, on its standard input if it listens while it runs, else as a
+    /// part of what it is told when it starts; none if it takes none.
     fn say(&self, id: MessageId, text: &str) -> Option<String>;
 
     /// It takes messages on its standard input while it runs, and ends once that has ended.

@@ -1,8 +1,8 @@
 //! Takes checkpoints: what the agent has done since the base, as a patch with the id of the tree that it leads to, and the
 //! commits that the agent made itself.
 //!
-//! An unchanged tree with unchanged branches stores nothing. Only one checkpoint of an attempt is taken at a time; the steps that call this
-//! see to that.
+//! An unchanged tree with unchanged branches stores nothing. Only one checkpoint of an attempt is taken at a time; the
+//! steps that call this see to that.
 
 mod commits;
 mod conversation;

@@ -1,7 +1,9 @@
-//! Fuzz targets on stable Rust: readers of what others wrote are given arbitrary bytes, and bytes close to those of a corpus.
+//! Fuzz targets on stable Rust: readers of what others wrote are given arbitrary bytes, and bytes close to those of a
+//! corpus.
 //!
-//! A corpus is a directory of files, `tests/corpus/<target>/`: each is tried as it stands, and with damage. What a run finds is
-//! shrunk, printed, and to be kept there as a file. `MAKIMA_CASES=100000` sets how many cases each target tries.
+//! A corpus is a directory of files, `tests/corpus/<target>/`: each is tried as it stands, and with damage. What a run
+//! finds is shrunk, printed, and to be kept there as a file. `MAKIMA_CASES=100000` sets how many cases each target
+//! tries.
 
 use std::path::PathBuf;
 

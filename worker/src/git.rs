@@ -1,10 +1,10 @@
 //! The one constructor for git commands of the worker.
 //!
 //! Invariants: every command starts from an empty environment with a fixed locale, asks nobody anything, runs no hook,
-//! no fsmonitor and no background upkeep, reads null stdin unless it is fed, keeps a bounded part of what it prints, and
-//! is killed with its whole process group at its deadline or when it is cancelled ([`Cancel`]). [`Git::local`] sees no configuration but that of its git
-//! directory; [`Git::network`] also sees the worker's own (`~/.gitconfig`, ssh agent, proxies), so that credential
-//! helpers work.
+//! no fsmonitor and no background upkeep, reads null stdin unless it is fed, keeps a bounded part of what it prints,
+//! and is killed with its whole process group at its deadline or when it is cancelled ([`Cancel`]). [`Git::local`] sees
+//! no configuration but that of its git directory; [`Git::network`] also sees the worker's own (`~/.gitconfig`, ssh
+//! agent, proxies), so that credential helpers work.
 //!
 //! **Architecture invariant:** nobody points a command of this module at a git directory that an agent can write. Arguments
 //! that come from people go behind `--`; the callers see to that.

@@ -1,8 +1,9 @@
 //! Workspaces of an earlier life of this machine's worker, whose tasks may come back to it.
 //!
-//! A worker that was killed leaves its workspaces behind, with more in them than the last checkpoint has. Its next life takes
-//! them over ([`crate::work_dir`]) and keeps those whose task has not been given to anybody since: an attempt at such a task
-//! that comes right after the one that the workspace was made for goes on in it. All others are removed, now and every few seconds.
+//! A worker that was killed leaves its workspaces behind, with more in them than the last checkpoint has. Its next life
+//! takes them over ([`crate::work_dir`]) and keeps those whose task has not been given to anybody since: an attempt at
+//! such a task that comes right after the one that the workspace was made for goes on in it. All others are removed,
+//! now and every few seconds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -172,8 +172,8 @@ async fn end(life: &Life) {
     info!(worker.id = %life.id, "ended");
 }
 
-/// Hears bells, stops and word of messages to agents. While Redis is away the claims go on by period, and the audit finds the
-/// others.
+/// Hears bells, stops and word of messages to agents. While Redis is away the claims go on by period, and the audit
+/// finds the others.
 async fn read_inbox(life: &Life, over: &CancellationToken) {
     let mut inbox = life.context.queue.inbox(life.id);
     loop {

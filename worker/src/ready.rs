@@ -1,8 +1,8 @@
 //! Workspaces that stand ready before a task asks for one: making one means writing every file of its repository, taking
 //! one means renaming a directory.
 //!
-//! What was asked for last is made again in the background, one at a time, up to a limit; those of other repositories go when
-//! there is no room, oldest first. A base that has moved on costs the writing of what differs.
+//! What was asked for last is made again in the background, one at a time, up to a limit; those of other repositories
+//! go when there is no room, oldest first. A base that has moved on costs the writing of what differs.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

@@ -70,8 +70,8 @@ impl Roster {
         }
     }
 
-    /// Ends every attempt that the store does not hold for this worker, tells the others of messages that they have not heard
-    /// of, and returns those that the store holds and nobody runs.
+    /// Ends every attempt that the store does not hold for this worker, tells the others of messages that they have not
+    /// heard of, and returns those that the store holds and nobody runs.
     pub(crate) fn compare(&self, held: &[HeldAttempt]) -> Vec<HeldAttempt> {
         let open = self.lock();
         for (attempt, told) in open.iter() {

@@ -6,8 +6,8 @@
 //! | Landlock | the kernel refuses it files; it still sees that others run, and reaches their unix sockets |
 //! | none | nothing: it is the worker's user |
 //!
-//! A [`Sandbox`] is chosen once for a worker, and believed only after a [`self_test`]: a real sandboxed process that tries to
-//! get out. It makes a [`Confinement`] for each agent, which the shim's second stage carries out.
+//! A [`Sandbox`] is chosen once for a worker, and believed only after a [`self_test`]: a real sandboxed process that
+//! tries to get out. It makes a [`Confinement`] for each agent, which the shim's second stage carries out.
 //!
 //! **Architecture invariant.** What an agent can write decides nothing here: paths come from the worker's settings, from
 //! the system and from the worker's own knowledge of the workspace, never from a file in the tree.

@@ -1,8 +1,8 @@
 //! The secrets of one attempt: what the agent finds in its environment, and what keeps them out of all that is stored.
 //!
-//! A secret is known in the forms in which agents commonly write it ([`forms`]): as it is, inside of JSON, in base64. What an
-//! agent writes is scrubbed before anything else reads it ([`ScrubbedReader`]); files and commits that hold one are left
-//! out of checkpoints and results.
+//! A secret is known in the forms in which agents commonly write it ([`forms`]): as it is, inside of JSON, in base64.
+//! What an agent writes is scrubbed before anything else reads it ([`ScrubbedReader`]); files and commits that hold one
+//! are left out of checkpoints and results.
 //!
 //! Left out, because it cannot be had: forms that an agent makes up, such as a value that is reversed, split over lines or
 //! compressed. An agent that is given a secret can tell it.

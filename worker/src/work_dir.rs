@@ -1,8 +1,8 @@
 //! Where a worker's life keeps its workspaces, and what earlier lives left there.
 //!
 //! Each life has a directory `work/<worker id>` and holds a lock in it. A directory whose lock is free belongs to the
-//! dead: what still runs there is killed, its workspaces go to the new life (`kept/`), and it is removed. Several workers of one machine may share the parent. Nobody
-//! but the worker's own user may look into any of it.
+//! dead: what still runs there is killed, its workspaces go to the new life (`kept/`), and it is removed. Several
+//! workers of one machine may share the parent. Nobody but the worker's own user may look into any of it.
 
 use std::fs::{self, File};
 use std::io;

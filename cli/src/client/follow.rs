@@ -1,4 +1,5 @@
-//! Follows a task's events to where it ends or waits for a person, over broken connections, without a gap and without a repeat.
+//! Follows a task's events to where it ends or waits for a person, over broken connections, without a gap and without a
+//! repeat.
 //!
 //! Events carry the numbers 1, 2, 3 .., so the client itself sees what is missing: a number that it has is dropped, a
 //! number that leaves some out makes it ask again behind the last one that it has. If they are left out then too, they are

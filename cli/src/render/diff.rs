@@ -1,5 +1,5 @@
-//! A git patch for people: in colours, without anything that could steer the terminal, and without the letters that stand for
-//! binary data.
+//! A git patch for people: in colours, without anything that could steer the terminal, and without the letters that
+//! stand for binary data.
 
 use console::Style;
 

@@ -72,8 +72,8 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<File, ServicesErr
     write().map_err(ServicesError::io("write", path))
 }
 
-/// Reads a short file of ours, or makes it with what `make` returns, for its owner alone. What is there and cannot be read is
-/// left as it is. It has to lie in a directory that nobody else can change.
+/// Reads a short file of ours, or makes it with what `make` returns, for its owner alone. What is there and cannot be
+/// read is left as it is. It has to lie in a directory that nobody else can change.
 pub(crate) fn keep_private(path: &Path, make: impl FnOnce() -> String) -> Result<String, ServicesError> {
     let read = || {
         let file = open_file(File::options().read(true), path)?;

@@ -1,5 +1,5 @@
-//! Clients of the vendors, driven by whole stacks and a scripted model on loopback: the same cases with stand-ins (`make test`)
-//! and with the real ones (`make test-agents`, which names their directory in `MAKIMA_TEST_AGENTS`).
+//! Clients of the vendors, driven by whole stacks and a scripted model on loopback: the same cases with stand-ins
+//! (`make test`) and with the real ones (`make test-agents`, which names their directory in `MAKIMA_TEST_AGENTS`).
 
 mod around;
 mod ends;

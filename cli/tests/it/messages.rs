@@ -1,4 +1,5 @@
-//! Messages to agents that run, with stand-ins for the clients: each is once in the conversation, in order, whenever it comes.
+//! Messages to agents that run, with stand-ins for the clients: each is once in the conversation, in order, whenever it
+//! comes.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

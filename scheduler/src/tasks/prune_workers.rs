@@ -1,4 +1,5 @@
-//! Deletes workers that ended a while ago and never had a task, such as those of a process that starts and falls in a circle.
+//! Deletes workers that ended a while ago and never had a task, such as those of a process that starts and falls in a
+//! circle.
 
 use std::time::Duration;
 

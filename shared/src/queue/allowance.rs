@@ -8,8 +8,8 @@ use super::{Queue, QueueError};
 use crate::domain::OwnerId;
 
 impl Queue {
-    /// Takes `tasks` out of what an owner may submit at `per_minute` tasks a minute. Returns how long to wait until they can be
-    /// had, if that is not now; nothing is taken then.
+    /// Takes `tasks` out of what an owner may submit at `per_minute` tasks a minute. Returns how long to wait until
+    /// they can be had, if that is not now; nothing is taken then.
     ///
     /// # Errors
     /// Redis is away.

@@ -94,8 +94,8 @@ fn refusal(answer: &RedisResult<Vec<Value>>) -> Option<RedisError> {
 }
 
 impl Connection {
-    /// Opens a connection to the queue whose keys share the slot of `key`, by way of the nodes of a URL, of which there is at
-    /// least one.
+    /// Opens a connection to the queue whose keys share the slot of `key`, by way of the nodes of a URL, of which there
+    /// is at least one.
     pub(super) fn open(seeds: Vec<Client>, key: &str) -> RedisResult<Self> {
         let first = seeds.first().cloned();
         let first = first.ok_or((ErrorKind::InvalidClientConfig, "the URL names no host"))?;

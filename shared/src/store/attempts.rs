@@ -123,8 +123,9 @@ impl Store {
         Ok(Spend { tokens, cost_usd: row.cost_usd })
     }
 
-    /// Counts how many of a task's attempts ended in this way since the last one that counted against the task: those that
-    /// were handed back, did not reach the repository or met a limit do not, whichever of these comes in between. A restart begins anew.
+    /// Counts how many of a task's attempts ended in this way since the last one that counted against the task: those
+    /// that were handed back, did not reach the repository or met a limit do not, whichever of these comes in between.
+    /// A restart begins anew.
     ///
     /// # Errors
     /// PostgreSQL is away.

@@ -9,8 +9,8 @@ use crate::domain::{AgentClient, OwnerId, SavedConversation, TaskId};
 const KEPT: i64 = 3;
 
 impl Store {
-    /// Stores a conversation with the checkpoint that has this number, 0 before the first, in place of one that went with it.
-    /// Older ones go, all but a few.
+    /// Stores a conversation with the checkpoint that has this number, 0 before the first, in place of one that went
+    /// with it. Older ones go, all but a few.
     ///
     /// # Errors
     /// PostgreSQL is away.
@@ -59,8 +59,8 @@ impl Store {
         Ok(Fenced::from_option(saved.map(|_number| ())))
     }
 
-    /// Returns the newest conversation of a client that goes with this checkpoint or one before it. Those of a run that ended
-    /// well before the task was started again are left alone.
+    /// Returns the newest conversation of a client that goes with this checkpoint or one before it. Those of a run that
+    /// ended well before the task was started again are left alone.
     ///
     /// # Errors
     /// PostgreSQL is away.

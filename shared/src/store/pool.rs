@@ -113,8 +113,8 @@ impl Pool {
             .map_err(|_panicked| sqlx::Error::WorkerCrashed)?
     }
 
-    /// Makes a connection that belongs to no pool, straight to PostgreSQL, for a statement that is one and the same each time:
-    /// it is planned once.
+    /// Makes a connection that belongs to no pool, straight to PostgreSQL, for a statement that is one and the same
+    /// each time: it is planned once.
     pub(super) async fn connect_apart(&self) -> Result<PgConnection, sqlx::Error> {
         let options = self.connections.connect_options().as_ref().clone();
         PgConnection::connect_with(&options.options([("plan_cache_mode", "force_generic_plan")])).await

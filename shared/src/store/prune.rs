@@ -1,5 +1,5 @@
-//! What is deleted after a while, a few rows at a time. None of it waits for a lock, and none of it holds one that a claim or
-//! an end of an attempt needs.
+//! What is deleted after a while, a few rows at a time. None of it waits for a lock, and none of it holds one that a
+//! claim or an end of an attempt needs.
 
 mod output;
 
@@ -32,14 +32,14 @@ impl Store {
         Ok(pruned.rows_affected())
     }
 
-    /// Deletes up to `limit` workers that ended longer ago than `keep` and never had a task. The others stay for as long as an
-    /// attempt names them.
+    /// Deletes up to `limit` workers that ended longer ago than `keep` and never had a task. The others stay for as
+    /// long as an attempt names them.
     ///
     /// # Errors
     /// PostgreSQL is away.
     pub async fn workers_prune(&self, keep: Duration, limit: i64) -> Result<u64, StoreError> {
-        // A worker that died within its first beats never said that it had claimed something: one pass over the attempts finds
-        // such ones, which are then known.
+        // A worker that died within its first beats never said that it had claimed something: one pass over the
+        // attempts finds such ones, which are then known.
         let pruned = sqlx::query_scalar!(
             r#"
             WITH dead AS (

@@ -1,9 +1,9 @@
 //! Claude Code, headless: one JSON object to a line both ways.
 //!
-//! Its plan is the first user message. Standard input is a pipe (of a regular file the client reads nothing) and stays open for
-//! more messages until the result; the client ends behind its end. A message carries its name: the client keeps it in the
-//! conversation, and repeats the message when it takes it up.
-//! `total_cost_usd` and `modelUsage` begin at nothing with each process, and add up over its turns.
+//! Its plan is the first user message. Standard input is a pipe (of a regular file the client reads nothing) and stays
+//! open for more messages until the result; the client ends behind its end. A message carries its name: the client
+//! keeps it in the conversation, and repeats the message when it takes it up. `total_cost_usd` and `modelUsage` begin
+//! at nothing with each process, and add up over its turns.
 
 #[cfg(test)]
 mod tests;

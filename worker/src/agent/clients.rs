@@ -32,8 +32,8 @@ impl Clients {
         self.programs.get(&client).map(PathBuf::as_path)
     }
 
-    /// Returns what a client's process must be able to read to run: its program, and the packages around it, by the path that
-    /// it is started by and by the one that this leads to.
+    /// Returns what a client's process must be able to read to run: its program, and the packages around it, by the
+    /// path that it is started by and by the one that this leads to.
     pub(crate) fn places(&self, client: AgentClient) -> Vec<PathBuf> {
         let Some(program) = self.program(client) else { return Vec::new() };
         let real = program.canonicalize().ok();

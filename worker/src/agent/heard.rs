@@ -130,8 +130,8 @@ impl Hearing {
         self.turn.subscribe()
     }
 
-    /// Tells of the messages that are taken up from here on. Word that nobody hears in time is dropped: what counts is in the
-    /// conversation.
+    /// Tells of the messages that are taken up from here on. Word that nobody hears in time is dropped: what counts is
+    /// in the conversation.
     pub(crate) fn taken_up(&mut self) -> mpsc::Receiver<TakenUp> {
         let (sink, taken_up) = mpsc::channel(TAKEN_UP_WAITING);
         self.taken_up = Some(sink);

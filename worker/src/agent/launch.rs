@@ -30,8 +30,8 @@ pub(crate) struct Launching<'a> {
     pub(crate) allowed_env: &'a [String],
 }
 
-/// Writes the plan and the agent's input where the agent reads them, and returns how to start the agent, with the line to it if
-/// it listens. No agent of the workspace runs.
+/// Writes the plan and the agent's input where the agent reads them, and returns how to start the agent, with the line
+/// to it if it listens. No agent of the workspace runs.
 pub(crate) fn prepare(
     launching: &Launching<'_>,
     ask: &Ask<'_>,

@@ -37,8 +37,8 @@ struct Delivery<'a> {
     is_saved: bool,
 }
 
-/// Commits, delivers as asked to, and says what came of it. If the attempt ends meanwhile, the git commands are killed and gone
-/// before this returns.
+/// Commits, delivers as asked to, and says what came of it. If the attempt ends meanwhile, the git commands are killed
+/// and gone before this returns.
 pub(super) async fn run(attempt: &Attempt<'_>, prepared: &Prepared, is_saved: bool) -> End {
     let threads = Threads::default();
     let workspace = prepared.workspace.cancelled_by(threads.cancel());

@@ -1,7 +1,8 @@
 //! Messages to the agent of an attempt: which of them its conversation lacks, and which it has taken up.
 //!
-//! The store has all messages of the task. What counts is whether a message is in the conversation that the agent goes on with:
-//! those that are not wait here, in order, until the agent says that it has taken them up, or until its conversation has them.
+//! The store has all messages of the task. What counts is whether a message is in the conversation that the agent goes
+//! on with: those that are not wait here, in order, until the agent says that it has taken them up, or until its
+//! conversation has them.
 
 use std::sync::Arc;
 

@@ -166,8 +166,8 @@ fn fetch_base(
     }
 }
 
-/// Returns the branch on which an agent finds itself that was told none. Without an answer its HEAD is detached: the work goes
-/// on all the same. Blocks.
+/// Returns the branch on which an agent finds itself that was told none. Without an answer its HEAD is detached: the
+/// work goes on all the same. Blocks.
 fn default_branch(repositories: &RepositoryCache, url: &str, cancel: &Cancel) -> Option<String> {
     match repositories.default_branch(url, cancel) {
         Ok(branch) => branch,

@@ -1,5 +1,5 @@
-//! The rounds of an attempt: the agent is started again in the same workspace, with its own conversation, as long as there is
-//! cause. Messages that it has not taken up are one, and a task in loop mode that is not finished is another.
+//! The rounds of an attempt: the agent is started again in the same workspace, with its own conversation, as long as
+//! there is cause. Messages that it has not taken up are one, and a task in loop mode that is not finished is another.
 
 use makima_shared::domain::EventKind;
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! The command of a task's that tells whether it is finished: run as the agent is, in its workspace, bounded in time and output.
+//! The command of a task's that tells whether it is finished: run as the agent is, in its workspace, bounded in time
+//! and output.
 
 use std::time::Duration;
 

@@ -41,8 +41,8 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.len() <= 100 && text.chars().all(plain) && !matches!(text, "." | "..")
 }
 
-/// Returns the host of the repositories behind an API: `api.github.com` is that of `github.com`; an Enterprise server has its
-/// API below its own host.
+/// Returns the host of the repositories behind an API: `api.github.com` is that of `github.com`; an Enterprise server
+/// has its API below its own host.
 pub(super) fn web_host(api: &Url) -> Option<String> {
     let host = api.host_str()?.to_ascii_lowercase();
     Some(host.strip_prefix("api.").map(str::to_owned).unwrap_or(host))

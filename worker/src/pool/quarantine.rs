@@ -26,8 +26,8 @@ pub(super) async fn begun(life: &Life) {
     let _ = life.lease.quarantine.subscribe().wait_for(Option::is_some).await;
 }
 
-/// Looks why the store gave nothing of what the queue handed out. If that was a quarantine, the tasks go back at once; if not,
-/// others have them, or `requeue_lost` brings them back.
+/// Looks why the store gave nothing of what the queue handed out. If that was a quarantine, the tasks go back at once;
+/// if not, others have them, or `requeue_lost` brings them back.
 pub(super) async fn refused(life: &Life, ids: &[TaskId]) {
     let Ok(Some(quarantine)) = answered(life.context.store.worker_quarantine(life.id)).await else { return };
     life.lease.quarantine.send_replace(Some(quarantine));

@@ -133,8 +133,8 @@ mod tests {
         }
     }
 
-    /// Trims until a copy was removed. A program that another test starts at this moment has every lock of this process until
-    /// it begins to run.
+    /// Trims until a copy was removed. A program that another test starts at this moment has every lock of this process
+    /// until it begins to run.
     fn removing_one(cache: &RepositoryCache, limit_bytes: u64) -> Trimmed {
         loop {
             let trimmed = cache.trim_unused_for(Duration::ZERO, limit_bytes).unwrap();

@@ -1,8 +1,8 @@
 //! How much of a repository's history a workspace sees, and how it gets the rest.
 //!
-//! A copy may hold the last commits of a branch alone. Each git directory over its objects must know where they end: the
-//! agent's from when it is made, the worker's at every use, since a copy may get more of a history, and other ends with other
-//! branches. What a copy has shown once it shows for good, so that the agent's stays true.
+//! A copy may hold the last commits of a branch alone. Each git directory over its objects must know where they end:
+//! the agent's from when it is made, the worker's at every use, since a copy may get more of a history, and other ends
+//! with other branches. What a copy has shown once it shows for good, so that the agent's stays true.
 //!
 //! Nothing fails for want of history: what needs more of it gets all of it, once ([`Upstream`]). A remote that cannot be
 //! asked for it is an error of its own.

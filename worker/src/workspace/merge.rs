@@ -91,8 +91,8 @@ fn contains(repository: &Repository, tip: Oid, commit: &str) -> bool {
     tip == commit || repository.graph_descendant_of(tip, commit).unwrap_or(false)
 }
 
-/// Merges from where the two histories parted. Where that is not to be found (somebody wrote the base branch anew), from where
-/// the work began.
+/// Merges from where the two histories parted. Where that is not to be found (somebody wrote the base branch anew),
+/// from where the work began.
 fn merged_index(
     workspace: &Workspace,
     repository: &Repository,

@@ -1,7 +1,7 @@
 //! Pushes a result to its task's branch, and to nothing else.
 //!
-//! Invariant: the branch is moved only from a value that this task gave it (or from nothing), and with a lease on that value,
-//! so that neither the work of somebody else nor a later attempt's is ever lost.
+//! Invariant: the branch is moved only from a value that this task gave it (or from nothing), and with a lease on that
+//! value, so that neither the work of somebody else nor a later attempt's is ever lost.
 
 use std::time::Duration;
 

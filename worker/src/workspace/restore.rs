@@ -1,9 +1,9 @@
 //! Brings a workspace that no agent has run in yet to the state of a checkpoint.
 //!
-//! The patch is applied to the tree of the base ([`super::apply`]), and the tree that comes of it must have the recorded id
-//! before any file of the work tree changes: a bad patch leaves the workspace at its base. Then the files that differ are
-//! written ([`super::switch`]) and read back. The agent's own git directory stays at the base, so that the agent sees the work
-//! as uncommitted; [`super::restore_commits`] then brings its own commits back.
+//! The patch is applied to the tree of the base ([`super::apply`]), and the tree that comes of it must have the
+//! recorded id before any file of the work tree changes: a bad patch leaves the workspace at its base. Then the files
+//! that differ are written ([`super::switch`]) and read back. The agent's own git directory stays at the base, so that
+//! the agent sees the work as uncommitted; [`super::restore_commits`] then brings its own commits back.
 //!
 //! Nothing of this takes longer for a larger repository: the worker's index learns of the files with the next snapshot.
 

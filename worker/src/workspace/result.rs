@@ -1,7 +1,8 @@
 //! Turns the work of an agent that has ended into the commit that is its task's result.
 //!
 //! The agent's own commits are kept where they descend from the base and their objects are sound; what is uncommitted
-//! becomes one commit on top. Where they are not, or are larger than a worker reads, everything becomes one commit on the base.
+//! becomes one commit on top. Where they are not, or are larger than a worker reads, everything becomes one commit on
+//! the base.
 
 mod convert;
 mod tree;

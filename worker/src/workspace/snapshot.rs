@@ -1,13 +1,14 @@
 //! Takes the state of a work tree as a git tree, while its agent may be writing in it.
 //!
-//! Reads through handles into the worker's own index and object store, in process: no hook, filter or fsmonitor can run,
-//! no pipe holds the scan up, no link leads it out, and the agent's index, HEAD and refs are not touched. Files that changed since the last snapshot are read once; all others are
-//! trusted by their stat data. Nested repositories are stored as the files they hold. Submodules that the base has stay as
-//! they are. What cannot be read or stored, and what holds a secret of the attempt, is left out and named in
-//! [`Snapshot::skipped`]; of a file that was stored before it held one the state of then stays.
+//! Reads through handles into the worker's own index and object store, in process: no hook, filter or fsmonitor can
+//! run, no pipe holds the scan up, no link leads it out, and the agent's index, HEAD and refs are not touched. Files
+//! that changed since the last snapshot are read once; all others are trusted by their stat data. Nested repositories
+//! are stored as the files they hold. Submodules that the base has stay as they are. What cannot be read or stored, and
+//! what holds a secret of the attempt, is left out and named in [`Snapshot::skipped`]; of a file that was stored before
+//! it held one the state of then stays.
 //!
-//! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index, or the task keeps it), empty directories, `.git`
-//! directories at any depth.
+//! Left out, by design: what `.gitignore` excludes (unless the agent added it to its index, or the task keeps it),
+//! empty directories, `.git` directories at any depth.
 
 mod agent_index_seen;
 mod known;

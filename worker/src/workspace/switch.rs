@@ -16,8 +16,8 @@ use crate::secrets::Secrets;
 /// Up to this size a file is unfolded in memory; beyond, by git, as a stream.
 const WHOLE_FILE_BYTES: usize = 4 << 20;
 
-/// Writes the files in which `tree` differs from `base`, the tree at which the workspace is, and reads them back; if they are
-/// another tree then, the workspace is brought to its base again.
+/// Writes the files in which `tree` differs from `base`, the tree at which the workspace is, and reads them back; if
+/// they are another tree then, the workspace is brought to its base again.
 pub(super) fn switch_to(workspace: &Workspace, base: Oid, tree: Oid) -> Result<(), RestoreError> {
     let noted = |source| failed(b"host.git", source);
     restored::note(workspace, tree).map_err(noted)?;

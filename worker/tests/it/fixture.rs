@@ -151,8 +151,8 @@ pub(crate) fn checkpoint(workspace: &Workspace) -> Patch {
     make_patch(workspace, &taken.tree_id, PatchLimits::default()).unwrap()
 }
 
-/// Checks that two checkpoints are of the same work. Their bytes may differ: how a text is compressed depends on the pieces in
-/// which it came.
+/// Checks that two checkpoints are of the same work. Their bytes may differ: how a text is compressed depends on the
+/// pieces in which it came.
 pub(crate) fn assert_same_work(patch: &Patch, other: &Patch) {
     let text = |patch: &Patch| {
         let mut text = Vec::new();

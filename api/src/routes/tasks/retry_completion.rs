@@ -15,9 +15,9 @@ use crate::views::task::TaskView;
 /// Repeat a task's completion action
 ///
 /// For a task that is done and whose `completion` says `canRetry`: it is queued again, and a worker delivers the work of its
-/// last checkpoint. The agent does not run again. Whatever happens on the way, the task ends `done` with its result, unless it
-/// is stopped; how the action went is in its `completion`. Once the patch of the last checkpoint has expired there is nothing
-/// to repeat.
+/// last checkpoint. The agent does not run again. Whatever happens on the way, the task ends with its result, unless it is
+/// stopped: `merged` if that is what it asks for and what worked, otherwise `done`; how the action went is in its
+/// `completion`. Once the patch of the last checkpoint has expired there is nothing to repeat.
 #[utoipa::path(
     post,
     path = "/api/v1/mesh/tasks/{id}/retry-completion",

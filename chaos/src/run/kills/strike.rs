@@ -26,7 +26,8 @@ pub(super) struct Killed {
     pub(super) had_checkpoint: bool,
 }
 
-/// Kills the worker that runs the task when the plan says so, and waits until an agent goes on. None if the run was over first.
+/// Kills the worker that runs the task when the plan says so, and waits until an agent goes on. None if the run was
+/// over first.
 pub(super) async fn strike(
     stack: &Stack,
     task: TaskId,
@@ -94,7 +95,8 @@ fn end(stack: &Stack, role: &Role, way: Way, number: usize) -> anyhow::Result<&'
     Ok("is killed with its agent and its disk")
 }
 
-/// Waits until an agent of a later attempt begins, and returns the attempt with its first note; none if the task ends before.
+/// Waits until an agent of a later attempt begins, and returns the attempt with its first note; none if the task ends
+/// before.
 async fn went_on(stack: &Stack, task: TaskId, epoch: i64) -> anyhow::Result<Option<(Attempt, Note)>> {
     let give_up = Instant::now() + PATIENCE;
     loop {

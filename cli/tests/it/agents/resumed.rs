@@ -44,7 +44,8 @@ pub(super) async fn is_killed_and_goes_on(pool: &Pool) {
     );
 }
 
-/// Waits until the first step's result is in a checkpoint's conversation, and its file with it. Returns the checkpoint's number.
+/// Waits until the first step's result is in a checkpoint's conversation, and its file with it. Returns the
+/// checkpoint's number.
 async fn saved_result(pool: &Pool, id: &str) -> i64 {
     for next in 1.. {
         let checkpoint = pool.stack.wait_for_checkpoint(id, 1, next).await;

@@ -1,8 +1,8 @@
 //! What an owner may have, and what becomes of its tasks when that changes.
 //!
-//! A limit counts what is released from then on and what was released before; of the latter nothing is taken back. The owner's
-//! row is the lock of its slots (`tasks/slots.rs`). A task that is released in the very moment in which the first limit is set
-//! may go uncounted until its attempt ends.
+//! A limit counts what is released from then on and what was released before; of the latter nothing is taken back. The
+//! owner's row is the lock of its slots (`tasks/slots.rs`). A task that is released in the very moment in which the
+//! first limit is set may go uncounted until its attempt ends.
 
 use sqlx::PgConnection;
 
@@ -28,8 +28,8 @@ impl Store {
         Ok(owners)
     }
 
-    /// Changes what the owner of that name may have, and gives its tasks slots or takes them away accordingly. `None` if there
-    /// is no such owner.
+    /// Changes what the owner of that name may have, and gives its tasks slots or takes them away accordingly. `None`
+    /// if there is no such owner.
     ///
     /// # Errors
     /// PostgreSQL is away.

@@ -1,7 +1,7 @@
 //! Changing a task after it was submitted.
 //!
-//! The row is locked, compared with what is asked, and written whole. A change of what the task depends on locks the graph and
-//! the parents first (`graph.rs`); it may release the task, or block it.
+//! The row is locked, compared with what is asked, and written whole. A change of what the task depends on locks the
+//! graph and the parents first (`graph.rs`); it may release the task, or block it.
 
 mod edges;
 

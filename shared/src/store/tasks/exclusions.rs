@@ -1,10 +1,11 @@
 //! Exclusions: a task keeps away from the workers that failed it, as far as there are others.
 //!
-//! A worker that failed a task is entered in `excluded_worker_ids` by the transition, and whoever stands there does not get
-//! the task. How much that weighs is judged here, once the task has been queued for a grace period. The worker of the attempt
-//! right before is excluded hard: it gets the task only if it is the only one alive. Those of attempts before that are a
-//! preference: one of them gets it when no worker outside has a free slot. At each look one exclusion is lifted, that of the
-//! least bad worker: which failed the task least often, and of those the one whose failure lies longest back.
+//! A worker that failed a task is entered in `excluded_worker_ids` by the transition, and whoever stands there does not
+//! get the task. How much that weighs is judged here, once the task has been queued for a grace period. The worker of
+//! the attempt right before is excluded hard: it gets the task only if it is the only one alive. Those of attempts
+//! before that are a preference: one of them gets it when no worker outside has a free slot. At each look one exclusion
+//! is lifted, that of the least bad worker: which failed the task least often, and of those the one whose failure lies
+//! longest back.
 
 use crate::domain::{OwnerId, TaskId, WorkerId};
 use crate::store::{ReadyTask, Store, StoreError};

@@ -4,8 +4,8 @@
 //! Where a task is done it also settles the edges to the tasks that wait for it, and releases those that now wait for
 //! nothing. A wide fan-out is left to the scheduler: see `settle.rs`, which does the same in batches.
 //!
-//! A task whose completion alone is left to be done has an agent that has ended well. What would fail it makes it `done` again: it keeps
-//! its result, and its completion says what went wrong.
+//! A task whose completion alone is left to be done has an agent that has ended well. What would fail it makes it
+//! `done` again: it keeps its result, and its completion says what went wrong.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,9 @@
 //! The result as a part of the base branch.
 //!
-//! The base branch moves under the lease of the tip that was merged onto. When it moved meanwhile, the result is merged onto
-//! the new tip, a few times. Every merge is noted before it is pushed, so that neither a reply that was lost nor a worker that
-//! died merges the same work twice: the next try, here or on another worker, finds the noted commit in the base branch.
+//! The base branch moves under the lease of the tip that was merged onto. When it moved meanwhile, the result is merged
+//! onto the new tip, a few times. Every merge is noted before it is pushed, so that neither a reply that was lost nor a
+//! worker that died merges the same work twice: the next try, here or on another worker, finds the noted commit in the
+//! base branch.
 
 use std::sync::Arc;
 
@@ -53,7 +54,8 @@ struct Refusal {
 }
 
 impl Delivery<'_> {
-    /// Merges the result into the base branch. Where that cannot be, pushes it to the task's own branch, for people to merge.
+    /// Merges the result into the base branch. Where that cannot be, pushes it to the task's own branch, for people to
+    /// merge.
     pub(super) async fn merge(&self) -> Result<Completion, End> {
         let problem = match self.land().await? {
             Ok(Landed { branch, commit }) => {

@@ -1,8 +1,8 @@
 //! The work of another task, for one that goes on from it: all of it, or some of its files.
 //!
-//! It is looked for only as long as the task has no checkpoint of its own. What is found is a patch against a commit that the
-//! remote has, or such a commit; where all of the work is wanted that commit becomes the task's own base, so that its
-//! checkpoints are worth something without the other task.
+//! It is looked for only as long as the task has no checkpoint of its own. What is found is a patch against a commit
+//! that the remote has, or such a commit; where all of the work is wanted that commit becomes the task's own base, so
+//! that its checkpoints are worth something without the other task.
 
 use makima_shared::domain::{StoredPatch, TaskId};
 use makima_shared::store::Fenced;

@@ -2,8 +2,8 @@
 
 use super::pattern::{Pattern, parse};
 
-/// Globs as lines of a `.gitignore` at the tree's root, with the other meaning: what the last matching one names is kept, and
-/// a directory with all below it.
+/// Globs as lines of a `.gitignore` at the tree's root, with the other meaning: what the last matching one names is
+/// kept, and a directory with all below it.
 #[derive(Debug, Default)]
 pub(in crate::workspace) struct KeepRules(Vec<Pattern>);
 

@@ -189,7 +189,8 @@ impl Seen {
     }
 }
 
-/// The directories that nobody has looked at yet. Each thread takes some at a time, so that none waits for one that is held up.
+/// The directories that nobody has looked at yet. Each thread takes some at a time, so that none waits for one that is
+/// held up.
 struct Blocks<'a> {
     left: Mutex<Chunks<'a, Directory>>,
     /// More than files has changed: nobody has to look any further.

@@ -1,5 +1,6 @@
-//! Names that git takes nothing by, those that Windows would read as `.git`, and no symbolic link by: those that Windows would read as `.gitmodules`. A patch with such a link is
-//! refused as a whole, so that all other work would be lost with it.
+//! Names that git takes nothing by, those that Windows would read as `.git`, and no symbolic link by: those that
+//! Windows would read as `.gitmodules`. A patch with such a link is refused as a whole, so that all other work would be
+//! lost with it.
 //!
 //! The rules are those of git's `verify_path` (`read-cache.c`) and `is_ntfs_dotgitmodules` (`path.c`), and the tests compare
 //! with git itself.

@@ -1,7 +1,7 @@
 //! Writes objects into the worker's store, each into a file of its own.
 //!
-//! libgit2 does that too, but compresses every object: most of what is stored for a checkpoint is of no use after the next one,
-//! and small enough to be left as it is. It is git's format all the same, which git and libgit2 read.
+//! libgit2 does that too, but compresses every object: most of what is stored for a checkpoint is of no use after the
+//! next one, and small enough to be left as it is. It is git's format all the same, which git and libgit2 read.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Result, Write};

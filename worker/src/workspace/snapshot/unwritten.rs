@@ -1,9 +1,9 @@
 //! What snapshots have taken since the worker's index was last written.
 //!
-//! Where only files have changed a snapshot needs no index: what the last one saw tells all that it has to know, and reading
-//! and writing the index of a large tree would take longer than all the rest. So the index may lag behind, within limits. It
-//! tells nothing wrong then: a file that changed since does not have the stat data any more that the index keeps of it, and is
-//! read again by whoever starts from the index, be it after a crash.
+//! Where only files have changed a snapshot needs no index: what the last one saw tells all that it has to know, and
+//! reading and writing the index of a large tree would take longer than all the rest. So the index may lag behind,
+//! within limits. It tells nothing wrong then: a file that changed since does not have the stat data any more that the
+//! index keeps of it, and is read again by whoever starts from the index, be it after a crash.
 
 use std::collections::BTreeMap;
 
