@@ -95,11 +95,10 @@ impl Pool {
     /// connection on whose BEGIN nobody waits any more back to the pool with the transaction open (sqlx issue 4393), and
     /// what the next one writes there is confirmed and then lost.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        if let Some(hand) = &self.hand {
-            hand.make_room(&self.connections);
-        }
+        let wish = self.hand.as_ref().map(|hand| hand.wish(&self.connections));
         let pool = self.clone();
         let begin = tokio::spawn(async move {
+            let _wish = wish;
             if pool.pooler {
                 pool.connections.begin_with(PROLOGUE).await
             } else {
