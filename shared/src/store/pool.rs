@@ -113,10 +113,12 @@ impl Pool {
     }
 
     /// Makes a connection that belongs to no pool, straight to PostgreSQL, for a statement that is one and the same each time:
-    /// it is planned once.
-    pub(super) async fn connect_apart(&self) -> Result<PgConnection, sqlx::Error> {
+    /// it is planned once, and given up after `patience`.
+    pub(super) async fn connect_apart(&self, patience: Duration) -> Result<PgConnection, sqlx::Error> {
+        let patience = patience.as_millis().max(1).to_string(); // 0 would be no limit.
+        let settings = [("plan_cache_mode", "force_generic_plan"), ("statement_timeout", patience.as_str())];
         let options = self.connections.connect_options().as_ref().clone();
-        PgConnection::connect_with(&options.options([("plan_cache_mode", "force_generic_plan")])).await
+        PgConnection::connect_with(&options.options(settings)).await
     }
 
     /// Tells whether a pooler in transaction mode stands before PostgreSQL.
