@@ -124,7 +124,7 @@ impl Beat {
     /// Renews until the lease is lost or not wanted any more.
     async fn run(&self, mut deadline_ms: u64, ended: &CancellationToken) {
         let mut lease = match Store::open(&self.database_url, 1, "makima-lease") {
-            Ok(store) => store.lease_connection(),
+            Ok(store) => store.lease_connection(self.period),
             Err(error) => return error!(error = &error as &dyn std::error::Error, "the lease has no store"),
         };
         let mut pause = self.period;

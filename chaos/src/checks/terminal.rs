@@ -1,6 +1,4 @@
-//! 5: nothing happens to a task that has ended, but that a done one is merged.
-
-use makima_shared::domain::TaskStatus;
+//! 5: nothing happens to a task that has ended.
 
 use super::Findings;
 use crate::evidence::Evidence;
@@ -12,14 +10,7 @@ pub(super) fn judge(evidence: &Evidence) -> Findings {
         let Some((end, change)) = history.changes().find(|(_, change)| change.to.is_terminal()) else {
             continue;
         };
-        let merged = history
-            .changes()
-            .find(|(_, change)| change.to == TaskStatus::Merged)
-            .map(|(event, _)| event.sequence);
-        let later = history
-            .events
-            .iter()
-            .find(|event| event.sequence > end.sequence && Some(event.sequence) != merged);
+        let later = history.events.iter().find(|event| event.sequence > end.sequence);
         findings.judge(later.is_none(), || {
             let sequence = later.map(|event| event.sequence);
             format!("{} was {}, and event {sequence:?} came after that", evidence.name(*task), change.to)

@@ -16,15 +16,19 @@ use crate::domain::WorkerId;
 #[derive(Debug)]
 pub struct LeaseConnection {
     store: Store,
+    patience: Duration,
     /// Taken out for each renewal: one that is dropped half-way, or fails, takes its connection with it.
     kept: Option<PgConnection>,
 }
 
 impl Store {
     /// Returns what a lease is renewed by. It connects when it is needed.
+    ///
+    /// PostgreSQL gives a renewal up after `patience`, as its caller should: where it is alive and does not come to answer,
+    /// it would hold one more connection for each renewal that nobody waits for any more.
     #[must_use]
-    pub fn lease_connection(&self) -> LeaseConnection {
-        LeaseConnection { store: self.clone(), kept: None }
+    pub fn lease_connection(&self, patience: Duration) -> LeaseConnection {
+        LeaseConnection { store: self.clone(), patience, kept: None }
     }
 }
 
@@ -47,7 +51,7 @@ impl LeaseConnection {
         {
             return Ok(renewal);
         }
-        let connection = self.store.pool.connect_apart().await?;
+        let connection = self.store.pool.connect_apart(self.patience).await?;
         self.renew_over(connection, id, lease, beat).await
     }
 

@@ -95,11 +95,10 @@ impl Pool {
     /// connection on whose BEGIN nobody waits any more back to the pool with the transaction open (sqlx issue 4393), and
     /// what the next one writes there is confirmed and then lost.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        if let Some(hand) = &self.hand {
-            hand.make_room(&self.connections);
-        }
+        let wish = self.hand.as_ref().map(|hand| hand.wish(&self.connections));
         let pool = self.clone();
         let begin = tokio::spawn(async move {
+            let _wish = wish;
             if pool.pooler {
                 pool.connections.begin_with(PROLOGUE).await
             } else {
@@ -114,10 +113,12 @@ impl Pool {
     }
 
     /// Makes a connection that belongs to no pool, straight to PostgreSQL, for a statement that is one and the same
-    /// each time: it is planned once.
-    pub(super) async fn connect_apart(&self) -> Result<PgConnection, sqlx::Error> {
+    /// each time: it is planned once, and given up after `patience`.
+    pub(super) async fn connect_apart(&self, patience: Duration) -> Result<PgConnection, sqlx::Error> {
+        let patience = patience.as_millis().max(1).to_string(); // 0 would be no limit.
+        let settings = [("plan_cache_mode", "force_generic_plan"), ("statement_timeout", patience.as_str())];
         let options = self.connections.connect_options().as_ref().clone();
-        PgConnection::connect_with(&options.options([("plan_cache_mode", "force_generic_plan")])).await
+        PgConnection::connect_with(&options.options(settings)).await
     }
 
     /// Tells whether a pooler in transaction mode stands before PostgreSQL.

@@ -86,7 +86,7 @@ async fn the_next_attempt_has_the_work_of_the_run_before_and_only_delivers_it(po
     let row = f.task(task).await;
     assert_eq!(
         (row.status, row.completion, row.completion_error),
-        (TaskStatus::Done, Some(completion), None)
+        (TaskStatus::Merged, Some(completion), None)
     );
     assert_refused(&f, task).await;
     f.assert_history_gives_status(task).await;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use makima_shared::domain::WorkerId;
-use makima_shared::store::Renewal;
+use makima_shared::store::{Renewal, Store};
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{ConnectOptions, PgPool};
+use tokio::time::timeout;
 
 use crate::fixture::{Fixture, HOUR};
 
@@ -25,7 +26,7 @@ async fn a_lease_is_renewed_until_it_ran_out_or_its_worker_ended(pool: PgPool) {
 async fn a_lease_is_renewed_at_once_where_its_connection_broke_since_the_last_time(pool: PgPool) {
     let f = Fixture::new(pool).await;
     let worker = f.worker().await;
-    let mut lease = f.store.lease_connection();
+    let mut lease = f.store.lease_connection(HOUR);
     assert_eq!(lease.renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
     let renewing = sqlx::query_scalar::<_, i64>(
         "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -36,6 +37,34 @@ async fn a_lease_is_renewed_at_once_where_its_connection_broke_since_the_last_ti
     assert_eq!(lease.renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Held(None));
     f.store.worker_end(worker).await.unwrap();
     assert_eq!(lease.renew(worker, HOUR, HOUR).await.unwrap(), Renewal::Over);
+}
+
+/// As when a disk stalls: the fleet asks again and again, and PostgreSQL has but so many connections.
+#[sqlx::test(migrations = "../migrations")]
+async fn renewals_that_get_no_answer_do_not_pile_up_connections(pool: PgPool) {
+    let f = Fixture::new(pool).await;
+    let worker = f.worker().await;
+    let beat = Duration::from_millis(400);
+    let url = f.pool.connect_options().to_url_lossy();
+    let mut lease = Store::open(url.as_str(), 1, "makima-test-lease").unwrap().lease_connection(beat);
+    assert_eq!(lease.renew(worker, HOUR, beat).await.unwrap(), Renewal::Held(None));
+    let mut other = f.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM workers WHERE id = $1 FOR UPDATE")
+        .bind(worker)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    for _ in 0..6 {
+        assert!(timeout(beat, lease.renew(worker, HOUR, beat)).await.is_err());
+    }
+    let connections = sqlx::query_scalar::<_, i64>(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'makima-test-lease'",
+    );
+    let left = connections.fetch_one(&f.pool).await.unwrap();
+    assert!(left <= 2, "{left} connections for one lease");
+    other.rollback().await.unwrap();
+    assert_eq!(lease.renew(worker, HOUR, beat).await.unwrap(), Renewal::Held(None));
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -24,11 +24,29 @@ pub(super) struct Held {
 
 /// The connections at hand. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Hand(Arc<Mutex<Vec<Held>>>);
+pub(super) struct Hand(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    connections: Vec<Held>,
+    /// How many ask the pool for a connection, and may have looked at it before the others took theirs.
+    wishes: usize,
+    /// A task gives back what lies here for too long.
+    is_watched: bool,
+}
+
+/// Somebody's wish for one of the pool's connections, until it is dropped.
+pub(super) struct Wish(Hand);
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        self.0.lock().wishes -= 1;
+    }
+}
 
 impl std::fmt::Debug for Hand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Hand").field(&self.lock().len()).finish()
+        f.debug_tuple("Hand").field(&self.lock().connections.len()).finish()
     }
 }
 
@@ -36,38 +54,40 @@ impl Hand {
     /// Takes the connection that was used last, or one of the pool's.
     pub(super) async fn take(&self, pool: &PgPool) -> Result<Held, sqlx::Error> {
         // One that lay here for too long goes back before another is asked for.
-        let held = self.lock().pop().filter(Held::is_fresh);
-        match held {
-            Some(held) => Ok(held),
-            None => Ok(Held { connection: pool.acquire().await?, since: Instant::now() }),
+        let held = self.lock().connections.pop().filter(Held::is_fresh);
+        if let Some(held) = held {
+            return Ok(held);
         }
+        let _wish = self.wish(pool);
+        Ok(Held { connection: pool.acquire().await?, since: Instant::now() })
     }
 
     /// Keeps a connection whose statement has ended well, unless somebody may be waiting for it.
     pub(super) fn keep(&self, held: Held, pool: &PgPool) {
-        if !held.is_fresh() || !has_spare(pool) {
-            return;
-        }
         let mut kept = self.lock();
-        if kept.len() >= MOST {
+        if !held.is_fresh() || kept.connections.len() >= MOST || spare(pool) <= kept.wishes {
             return;
         }
-        kept.push(held);
-        if kept.len() == 1 {
+        kept.connections.push(held);
+        if !std::mem::replace(&mut kept.is_watched, true) {
             tokio::spawn(self.clone().give_back());
         }
     }
 
-    /// Gives a connection back where the pool has no other.
-    pub(super) fn make_room(&self, pool: &PgPool) {
-        if !has_spare(pool) {
-            drop(self.lock().pop());
+    /// Gives a connection back where the pool has not one for each who asks. To be called before a connection is asked for,
+    /// and kept until it is there.
+    pub(super) fn wish(&self, pool: &PgPool) -> Wish {
+        let mut kept = self.lock();
+        kept.wishes += 1;
+        if spare(pool) < kept.wishes {
+            drop(kept.connections.pop());
         }
+        Wish(self.clone())
     }
 
     /// Gives all back.
     pub(super) fn clear(&self) {
-        self.lock().clear();
+        self.lock().connections.clear();
     }
 
     /// Gives back what lies here for too long, until there is nothing left.
@@ -75,14 +95,15 @@ impl Hand {
         loop {
             sleep(KEPT_FOR).await; // why: see KEPT_FOR
             let mut kept = self.lock();
-            kept.retain(Held::is_fresh);
-            if kept.is_empty() {
+            kept.connections.retain(Held::is_fresh);
+            if kept.connections.is_empty() {
+                kept.is_watched = false;
                 return;
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Held>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,7 +114,11 @@ impl Held {
     }
 }
 
-/// Tells whether the pool could give out another connection now.
-fn has_spare(pool: &PgPool) -> bool {
-    !pool.is_closed() && (pool.num_idle() > 0 || pool.size() < pool.options().get_max_connections())
+/// Returns how many connections the pool could give out now.
+fn spare(pool: &PgPool) -> usize {
+    if pool.is_closed() {
+        return 0;
+    }
+    let unmade = pool.options().get_max_connections().saturating_sub(pool.size());
+    pool.num_idle().saturating_add(usize::try_from(unmade).unwrap_or(usize::MAX))
 }
