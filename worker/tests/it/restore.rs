@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -384,4 +385,22 @@ fn damaged_patches_are_refused() {
     // The workspace in which a bad checkpoint failed takes the good one before it.
     restore_patch(&target, &patch).unwrap();
     assert_eq!(files(&target.tree(), &[]), files(&workspace.tree(), &[]));
+}
+
+#[test]
+fn a_restore_of_many_files_in_a_directory_takes_time_by_their_number() {
+    let restored = |count: usize| {
+        let name = |number| format!("flat/one-of-many-files-with-a-name-of-some-length-{number}");
+        let fixture =
+            Fixture::with(|source| (0..count).for_each(|number| write(source, name(number), "1\n")));
+        let workspace = fixture.workspace();
+        (0..count).for_each(|number| write(&workspace.tree(), name(number), "changed\n"));
+        let patch = checkpoint(&workspace);
+        let copy = fixture.workspace();
+        let begin = Instant::now();
+        restore_patch(&copy, &patch).unwrap();
+        begin.elapsed()
+    };
+    let (few, many) = (restored(500), restored(4000));
+    assert!(many < few * 30, "{few:?} for 500 files, {many:?} for 4000");
 }
