@@ -38,7 +38,7 @@ use header::Header;
 use input::Input;
 use objects::{MAX_OBJECTS, NewObjects, id_of};
 
-use directories::Directories;
+pub(super) use directories::Directories;
 pub(super) use header::SUBMODULE;
 pub(super) use objects::{Hashed, Kind};
 pub(super) use tree::{Entry, Modes, Update, updated};
