@@ -454,6 +454,6 @@ fn a_restore_of_many_files_in_a_directory_takes_time_by_their_number() {
         restore_patch(&copy, &patch).unwrap();
         begin.elapsed()
     };
-    let (few, many) = (restored(500), restored(4000));
-    assert!(many < few * 30, "{few:?} for 500 files, {many:?} for 4000");
+    let (few, many) = (restored(1000), restored(8000));
+    assert!(many < few * 20, "{few:?} for 1000 files, {many:?} for 8000");
 }
