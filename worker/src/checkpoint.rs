@@ -162,12 +162,11 @@ impl<'a> Checkpointer<'a> {
         if let Told::Over = self.warn_of_secrets(with_secrets).await {
             return Ok(Taken::Over);
         }
-        let (patch, commits) = match made {
+        let (patch, commits, tree_id) = match made {
             Made::Unchanged => return Ok(Taken::Saved(None)),
             Made::CommitsLeftOut(commits) => return Ok(self.keep_commits(commits, None).await),
-            Made::Patch(patch, commits) => (patch, commits),
+            Made::Patch(patch, commits, tree_id) => (patch, commits, tree_id),
         };
-        let tree_id = patch.tree_id.clone();
         let checkpoint = self.describe(trigger, message, patch, &commits, begun);
         let (store, keep) =
             (&self.attempt.context().store, self.attempt.context().config.worker.keep_patches);
@@ -309,7 +308,8 @@ enum Made {
     Unchanged,
     /// The tree is stored already, and the commits cannot be.
     CommitsLeftOut(CommitsTaken),
-    Patch(Patch, CommitsTaken),
+    /// With the tree of the snapshot.
+    Patch(Patch, CommitsTaken, String),
 }
 
 /// Reads the tree and the refs, and makes the patch and the bundle, unless both are as they are stored, or the base's with
@@ -342,7 +342,7 @@ fn make(
     let made = if is_known && taken.left_out.is_some() {
         Made::CommitsLeftOut(taken.without_checkpoint(before))
     } else {
-        Made::Patch(patch, taken)
+        Made::Patch(patch, taken, snapshot.tree_id)
     };
     Ok((made, with_secrets))
 }

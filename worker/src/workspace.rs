@@ -124,6 +124,11 @@ pub struct Workspace {
     copy: Arc<BorrowedCopy>,
 }
 
+/// Returns the file that says that the workspace at `root` is whole. The agent cannot write it.
+fn whole(root: &Path) -> PathBuf {
+    root.join("host.git/whole")
+}
+
 /// The copy of the repository that a workspace borrows from.
 #[derive(Debug)]
 struct BorrowedCopy {
@@ -203,6 +208,13 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// Notes that all is there that the agent is to find: only from here on may a later life take the workspace up. Until
+    /// then the work of the attempt before may be missing in it, or be there in part.
+    pub fn note_whole(&self) -> Result<(), WorkspaceError> {
+        let path = whole(&self.root);
+        std::fs::write(&path, "").map_err(|source| WorkspaceError::Io { path, source })
+    }
+
     /// Takes up, at `root`, a workspace that an earlier life of the worker left at `place` when it was killed: an agent has
     /// worked in it, and may have left it in any state. It borrows from the copy at `cache_git_dir`, or is of no use.
     pub fn take_up(
@@ -213,6 +225,9 @@ impl Workspace {
         cancel: &Cancel,
     ) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Io { path: place.to_owned(), source };
+        if !whole(place).exists() {
+            return Err(failed(std::io::Error::other("its worker was killed before it was whole")));
+        }
         let copy = BorrowedCopy::of(cache_git_dir).map_err(failed)?;
         let root = std::path::absolute(root).map_err(failed)?;
         remove_directory(&root).map_err(failed)?;

@@ -73,6 +73,13 @@ pub(super) async fn run(attempt: &Attempt<'_>, secrets: &Secrets) -> Result<Prep
             }
         };
         prepared.conversation = conversation::run(attempt, &threads, &prepared).await?;
+        let (prepared, noted) = threads
+            .run(move || {
+                let noted = prepared.workspace.note_whole();
+                (prepared, noted)
+            })
+            .await?;
+        noted.map_err(|error| here("WORKSPACE_FAILED", chain(&error), attempt))?;
         Ok(prepared)
     };
     let interrupted = async {

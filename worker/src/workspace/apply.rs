@@ -18,6 +18,7 @@
 mod binary;
 mod content;
 mod delta;
+mod directories;
 mod header;
 mod input;
 mod objects;
@@ -27,11 +28,9 @@ mod tests;
 mod text;
 mod tree;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+use git2::{ObjectType, Oid, Repository};
 
 use super::{PatchLimits, RestoreError, SavedPatch, Workspace};
 use content::{Content, MEMORY_BYTES, Spool};
@@ -39,6 +38,7 @@ use header::Header;
 use input::Input;
 use objects::{MAX_OBJECTS, NewObjects, id_of};
 
+pub(super) use directories::Directories;
 pub(super) use header::SUBMODULE;
 pub(super) use objects::{Hashed, Kind};
 pub(super) use tree::{Entry, Modes, Update, updated};
@@ -55,7 +55,8 @@ pub(super) fn apply(
     let mut applying = Applying {
         workspace,
         repository: &repository,
-        base: repository.find_tree(base)?,
+        base,
+        directories: Directories::of(&repository, base)?,
         input: Input::new(saved.gzip, limits),
         objects: NewObjects::new(&store),
         store,
@@ -81,7 +82,8 @@ pub(super) fn apply(
 struct Applying<'a> {
     workspace: &'a Workspace,
     repository: &'a Repository,
-    base: Tree<'a>,
+    base: Oid,
+    directories: Directories<'a>,
     input: Input<'a>,
     objects: NewObjects,
     store: PathBuf,
@@ -132,13 +134,10 @@ impl Applying<'_> {
     }
 
     /// Returns what the base has at `path`.
-    fn before(&self, path: &[u8], mode: u32) -> Result<Oid, RestoreError> {
-        let misfit = || refused("it changes a file that is not there");
-        let entry = match self.base.get_path(Path::new(OsStr::from_bytes(path))) {
-            Err(error) if error.code() == ErrorCode::NotFound => return Err(misfit()),
-            entry => entry?,
-        };
-        (u32::try_from(entry.filemode()) == Ok(mode)).then(|| entry.id()).ok_or_else(misfit)
+    fn before(&mut self, path: &[u8], mode: u32) -> Result<Oid, RestoreError> {
+        let found = self.directories.find(path)?;
+        let fitting = found.filter(|(found, _)| *found == mode).map(|(_, id)| id);
+        fitting.ok_or_else(|| refused("it changes a file that is not there"))
     }
 
     /// Reads how a content changes and returns what it becomes.
@@ -217,7 +216,7 @@ impl Applying<'_> {
 
     /// Makes the directories that differ.
     fn tree(&mut self, modes: Modes, updates: &[Update]) -> Result<Oid, RestoreError> {
-        let (repository, base) = (self.repository, self.base.id());
+        let (repository, base) = (self.repository, self.base);
         updated(repository, base, modes, updates, &mut |tree| {
             let mut content = Content::from(tree.to_vec());
             let id = id_of(Kind::Tree, &mut content).map_err(failed)?;

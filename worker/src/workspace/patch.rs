@@ -4,10 +4,12 @@ use std::io::{Error, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use git2::{Delta, DiffDelta, DiffOptions, Oid};
 use sha2::{Digest, Sha256};
 
-use super::Workspace;
+use super::apply::{Directories, Hashed, Kind, Modes, Update, updated};
 use super::patch_scan::PatchScan;
+use super::{RestoreError, Workspace};
 use crate::git::GitError;
 
 /// git applies no patch from 1,023 MiB on (`MAX_APPLY_SIZE` in its `apply.c`).
@@ -50,7 +52,7 @@ pub struct Patch {
     pub lines_added: u64,
     /// How many lines of text were removed.
     pub lines_removed: u64,
-    /// The tree that the patch leads to, 40 hex digits.
+    /// The tree that the patch leads to, 40 hex digits: the one that it was made of, but for modes that no patch shows.
     pub tree_id: String,
 }
 
@@ -69,6 +71,9 @@ pub enum PatchError {
     /// The worker's git directory could not be read, or an id is none.
     #[error("the snapshot could not be read")]
     Repository(#[from] git2::Error),
+    /// What a restore will make of it could not be told.
+    #[error("the tree of the patch could not be made")]
+    Tree(#[from] RestoreError),
     /// The patch could not be compressed.
     #[error("the patch could not be compressed")]
     Compress(#[source] Error),
@@ -76,7 +81,7 @@ pub enum PatchError {
 
 /// Writes what leads from the tree of the base commit to `tree_id`, a tree of [`super::snapshot()`].
 pub fn make_patch(workspace: &Workspace, tree_id: &str, limits: PatchLimits) -> Result<Patch, PatchError> {
-    let tree = git2::Oid::from_str(tree_id)?.to_string();
+    let tree = Oid::from_str(tree_id)?;
     let mut sink = PatchSink::new(limits);
     let written = workspace
         .host_command("diff-tree")?
@@ -90,13 +95,49 @@ pub fn make_patch(workspace: &Workspace, tree_id: &str, limits: PatchLimits) -> 
             "--submodule=short",
             "--ignore-submodules=none",
         ])
-        .args([workspace.base_commit().as_str(), &tree])
+        .args([workspace.base_commit().as_str(), &tree.to_string()])
         .stream(&mut sink);
     if let Some(bytes) = sink.passed_limit {
         return Err(PatchError::TooLarge { bytes });
     }
     written?;
-    sink.finish(tree)
+    sink.finish(restored(workspace, tree)?.to_string())
+}
+
+/// Returns the tree that a restore makes of the patch from the base to `tree`. It is `tree`, unless the base has modes that
+/// only old programs wrote: git reads those as others, so that no patch shows which directories of `tree` still have them.
+fn restored(workspace: &Workspace, tree: Oid) -> Result<Oid, PatchError> {
+    let repository = workspace.host_repository()?;
+    let base = repository.find_commit(workspace.base_commit)?.tree()?;
+    let after = repository.find_tree(tree)?;
+    let mut options = DiffOptions::new();
+    options.include_typechange(true).skip_binary_check(true);
+    let diff = repository.diff_tree_to_tree(Some(&base), Some(&after), Some(&mut options))?;
+    let (mut of_base, mut of_tree) =
+        (Directories::of(&repository, base.id())?, Directories::of(&repository, tree)?);
+    let updates = diff.deltas().map(|delta| update(&delta, &mut of_base, &mut of_tree));
+    let updates: Vec<_> = updates.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if updates.is_empty() {
+        return Ok(base.id());
+    }
+    let failed = |source| RestoreError::Write { path: String::new(), source };
+    let hash = &mut |tree: &[u8]| {
+        let mut hashed = Hashed::begin(Kind::Tree, tree.len() as u64);
+        hashed.write_all(tree).and_then(|()| hashed.finish()).map_err(failed)
+    };
+    Ok(updated(&repository, base.id(), Modes::Plain, &updates, hash)?)
+}
+
+/// Returns what a patch shows of a difference between two trees; none if it shows nothing.
+fn update(
+    delta: &DiffDelta<'_>,
+    before: &mut Directories<'_>,
+    after: &mut Directories<'_>,
+) -> Result<Option<Update>, git2::Error> {
+    let path = delta.new_file().path_bytes().unwrap_or_default().to_vec();
+    let before = if delta.status() == Delta::Added { None } else { before.find(&path)? };
+    let entry = if delta.status() == Delta::Deleted { None } else { after.find(&path)? };
+    Ok((before != entry).then_some(Update { path, was_there: before.is_some(), entry }))
 }
 
 struct PatchSink {

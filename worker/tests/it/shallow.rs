@@ -422,6 +422,7 @@ fn old_workspace_is_taken_up_unless_its_copy_has_less_than_it_saw() {
         Workspace::take_up(old.root(), &scene.at(to), &copy, &base, &Cancel::default())
     };
     let old = scene.begun(&cache, &url, "main");
+    old.note_whole().unwrap();
     let old = taken_up(&old, &cache, "tasks/first").unwrap();
     git(&scene.fixture.remote(), &["branch", "far", "main~30"]);
     scene.begun(&cache, &url, "far");

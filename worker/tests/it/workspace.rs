@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use makima_worker::git::Cancel;
 use makima_worker::workspace::{Base, Workspace, remove_directory, snapshot};
 
-use crate::fixture::{Fixture, files, git, write};
+use crate::fixture::{Fixture, checkpoint, files, git, restore_patch, write};
 
 #[test]
 fn agent_finds_a_clean_tree_on_the_branch_of_its_base() {
@@ -64,6 +64,7 @@ fn agent_can_commit_fetch_and_has_no_credentials() {
 fn agent_can_commit_where_another_was_killed_in_a_git_command() {
     let fixture = Fixture::new();
     let workspace = fixture.workspace();
+    workspace.note_whole().unwrap();
     let (place, base) = (workspace.root().to_owned(), workspace.base_commit());
     let git_dir = workspace.tree().join(".git");
     let locks = ["index.lock", "HEAD.lock", "refs/heads/main.lock", "refs/heads/deep/er.lock"];
@@ -93,6 +94,7 @@ fn agent_can_commit_where_another_was_killed_in_a_git_command() {
 fn a_workspace_whose_git_directory_is_a_link_is_taken_up_and_the_link_not_followed() {
     let fixture = Fixture::new();
     let workspace = fixture.workspace();
+    workspace.note_whole().unwrap();
     let (place, base) = (workspace.root().to_owned(), workspace.base_commit());
     let outside = fixture.dir.path().join("outside");
     fs::rename(workspace.tree().join(".git"), &outside).unwrap();
@@ -102,6 +104,26 @@ fn a_workspace_whose_git_directory_is_a_link_is_taken_up_and_the_link_not_follow
     let copy = fixture.fetched().git_dir;
     Workspace::take_up(&place, &root, &copy, &base, &Cancel::default()).unwrap();
     assert!(outside.join("index.lock").exists());
+}
+
+#[test]
+fn a_workspace_whose_worker_was_killed_while_it_restored_is_not_taken_up() {
+    let fixture = Fixture::new();
+    let before = fixture.workspace();
+    write(&before.tree(), "README.md", "the work\n");
+    let patch = checkpoint(&before);
+    let copy = fixture.fetched().git_dir;
+    let root = fixture.dir.path().join("next");
+    let take_up = |workspace: &Workspace| {
+        Workspace::take_up(workspace.root(), &root, &copy, &workspace.base_commit(), &Cancel::default())
+    };
+    // Whatever is there, it may not be the work.
+    let half = fixture.workspace();
+    take_up(&half).unwrap_err();
+    restore_patch(&half, &patch).unwrap();
+    take_up(&half).unwrap_err();
+    half.note_whole().unwrap();
+    assert_eq!(snapshot(&take_up(&half).unwrap()).unwrap().tree_id, patch.tree_id);
 }
 
 #[test]

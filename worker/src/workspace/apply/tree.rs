@@ -10,7 +10,7 @@ use super::super::RestoreError;
 use super::refused;
 
 /// The mode of a directory in a tree.
-const DIRECTORY: u32 = 0o040_000;
+pub(super) const DIRECTORY: u32 = 0o040_000;
 
 /// What stands at a name: a mode and an object.
 pub(in crate::workspace) type Entry = (u32, Oid);

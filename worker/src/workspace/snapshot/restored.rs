@@ -1,8 +1,9 @@
-//! Tells the next snapshot what a restore brought into the tree.
+//! Tells the next snapshot what a restore brought into the tree, and a later life of the worker what this one took last.
 //!
 //! A restore leaves the worker's index as it is, because reading and writing that takes longer the larger the repository is.
 //! It notes the tree in the worker's git directory instead, and the next snapshot, which reads the index anyway, enters what
-//! differs from the base: so files that are ignored count as they did, and what cannot be read keeps the state it had.
+//! differs from the base: so files that are ignored count as they did, and what cannot be read keeps the state it had. A
+//! snapshot that leaves the index as it is ([`super::unwritten`]) notes its tree as well.
 
 use std::fs;
 use std::io::{ErrorKind, Result};
@@ -11,12 +12,19 @@ use std::path::PathBuf;
 use git2::{Delta, DiffOptions, ErrorClass, Index, IndexEntry, Oid, Repository};
 
 use super::super::Workspace;
-use super::{stat_data, store};
+use super::{path_of, stat_data, store};
 
 /// Notes that the files of the workspace, which are those of its base, become those of `tree`.
 pub(in crate::workspace) fn note(workspace: &Workspace, tree: Oid) -> Result<()> {
     workspace.last_look.set(None);
-    fs::write(file(workspace), tree.to_string())
+    note_taken(workspace, tree)
+}
+
+/// Notes that the files were taken as `tree`, which the index lags behind.
+pub(super) fn note_taken(workspace: &Workspace, tree: Oid) -> Result<()> {
+    let (file, new) = (file(workspace), workspace.host_git().join("restored.lock"));
+    fs::write(&new, tree.to_string())?;
+    fs::rename(new, file)
 }
 
 /// Forgets it: the files are those of the base again, or the index knows of them.
@@ -27,7 +35,8 @@ pub(in crate::workspace) fn forget(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// Enters what was noted, if anything was, without stat data: each file is read again. Tells whether there was something.
+/// Enters what was noted, if anything was, without stat data where the index has something else: those files are read again.
+/// Tells whether there was something.
 pub(super) fn enter(
     workspace: &Workspace,
     repository: &Repository,
@@ -42,13 +51,18 @@ pub(super) fn enter(
     let mut options = DiffOptions::new();
     options.include_typechange(true).skip_binary_check(true);
     let diff = repository.diff_tree_to_tree(Some(&base), Some(&restored), Some(&mut options))?;
-    for delta in diff.deltas().filter(|delta| delta.status() != Delta::Added) {
+    for delta in diff.deltas().filter(|delta| matches!(delta.status(), Delta::Deleted | Delta::Typechange)) {
         store::remove(index, delta.old_file().path_bytes().unwrap_or_default())?;
     }
     for delta in diff.deltas().filter(|delta| delta.status() != Delta::Deleted) {
         let file = delta.new_file();
         let entry = stat_data::entry_of_submodule(file.path_bytes().unwrap_or_default(), file.id());
-        match index.add(&IndexEntry { mode: file.mode().into(), ..entry }) {
+        let entry = IndexEntry { mode: file.mode().into(), ..entry };
+        let known = index.get_path(path_of(&entry.path), 0);
+        if known.is_some_and(|known| (known.mode, known.id) == (entry.mode, entry.id)) {
+            continue;
+        }
+        match index.add(&entry) {
             // A name that no index takes: the snapshot names it as left out.
             Err(error) if error.class() == ErrorClass::Index => {}
             added => added?,

@@ -9,7 +9,7 @@ use super::last_look::Seen;
 use super::stat_data::file_kind;
 use super::store::{Store, Taken};
 use super::unwritten::Unwritten;
-use super::{Change, Skipped, Snapshot, SnapshotError, Taking, index_written};
+use super::{Change, Skipped, Snapshot, SnapshotError, Taking, index_written, restored};
 
 /// Takes a snapshot of the tree that `last` is of and in which these `files` changed. If one of them is no file any more, or
 /// cannot be stored, the tree has to be looked at as a whole: all that is left of `last` then is what its index lacks.
@@ -38,6 +38,7 @@ pub(super) fn retake(
     let stored_bytes = store.stored_bytes();
     let before = Oid::from_str(&last.snapshot().tree_id)?;
     let tree = updated_tree(&repository, before, &entries)?;
+    restored::note_taken(workspace, tree).map_err(SnapshotError::Store)?;
     let base_tree = repository.find_commit(workspace.base_commit)?.tree_id();
     let snapshot =
         Snapshot { tree_id: tree.to_string(), changed: tree != base_tree, skipped: Skipped::default() };
@@ -139,6 +140,23 @@ mod tests {
         assert_eq!(taken.skipped.with_secrets.len(), 1);
         assert_eq!(content(&scene.workspace, &taken, "three"), b"before");
         assert_eq!(content(&scene.workspace, &taken, "a/new"), b"new");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_after_a_crash_stays_as_it_was_taken_before() {
+        let mut scene = Scene::new();
+        let value = SecretValue::parse("a-secret-of-some-length".to_owned()).unwrap();
+        let secret = Secret { env: "TOKEN".to_owned(), name: "TOKEN".to_owned(), value };
+        scene.workspace = scene.workspace.clone().guarding(Secrets::new(vec![secret]).unwrap());
+        scene.rest();
+        std::fs::write(scene.at("three"), "before").unwrap();
+        std::fs::write(scene.at("a/one"), "one").unwrap();
+        snapshot(&scene.workspace).unwrap();
+        std::fs::write(scene.at("three"), "a-secret-of-some-length").unwrap();
+        std::fs::write(scene.at("a/one"), "and more").unwrap();
+        let taken = as_if_first(&scene.workspace);
+        assert_eq!(content(&scene.workspace, &taken, "three"), b"before");
+        assert_eq!(content(&scene.workspace, &taken, "a/one"), b"and more");
     }
 
     #[test]

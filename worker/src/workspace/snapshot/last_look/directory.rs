@@ -1,5 +1,6 @@
 //! A directory as it was seen, laid out so that comparing it reads memory from one end to the other.
 
+use std::cmp::Ordering;
 use std::ffi::CStr;
 
 use super::super::super::tree_reader::TreeReader;
@@ -37,12 +38,18 @@ impl Directory {
 
     /// Notes that a file was read again.
     pub(super) fn replace(&mut self, name: &[u8], stamp: FileStamp) {
-        let mut begin = 0;
-        for (end, before) in &mut self.files {
-            if self.names[begin..*end - 1] == *name {
-                *before = stamp;
+        let (mut low, mut high) = (0, self.files.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let begin = middle.checked_sub(1).map_or(0, |before| self.files[before].0);
+            match self.names[begin..self.files[middle].0 - 1].cmp(name) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => {
+                    self.files[middle].1 = stamp;
+                    return;
+                }
             }
-            begin = *end;
         }
     }
 
