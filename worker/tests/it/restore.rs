@@ -439,23 +439,3 @@ fn old_modes_do_not_cost_a_checkpoint_of_files_that_are_touched() {
     let copy = fixture.carried_over(&workspace);
     assert_eq!(files(&copy.tree(), &[]), files(&workspace.tree(), &[]));
 }
-
-#[test]
-fn a_restore_takes_no_longer_where_all_files_are_in_one_directory() {
-    let restored = |in_each: usize| {
-        let name =
-            |number| format!("{}/one-of-many-files-with-a-name-of-some-length-{number}", number / in_each);
-        let all = 0..8000;
-        let fixture =
-            Fixture::with(|source| all.clone().for_each(|number| write(source, name(number), "1\n")));
-        let workspace = fixture.workspace();
-        all.for_each(|number| write(&workspace.tree(), name(number), "changed\n"));
-        let patch = checkpoint(&workspace);
-        let copy = fixture.workspace();
-        let begin = Instant::now();
-        restore_patch(&copy, &patch).unwrap();
-        begin.elapsed()
-    };
-    let (in_many, in_one) = (restored(100), restored(8000));
-    assert!(in_one * 2 < in_many * 5, "{in_many:?} in many directories, {in_one:?} in one");
-}
