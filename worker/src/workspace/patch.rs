@@ -83,7 +83,7 @@ pub enum PatchError {
 pub fn make_patch(workspace: &Workspace, tree_id: &str, limits: PatchLimits) -> Result<Patch, PatchError> {
     let tree = Oid::from_str(tree_id)?;
     let mut sink = PatchSink::new(limits);
-    let written = workspace
+    let diff = workspace
         .host_command("diff-tree")?
         // It would read the worker's, and has no use for it.
         .index_file(&workspace.host_git().join("no.index"))
@@ -95,13 +95,18 @@ pub fn make_patch(workspace: &Workspace, tree_id: &str, limits: PatchLimits) -> 
             "--submodule=short",
             "--ignore-submodules=none",
         ])
-        .args([workspace.base_commit().as_str(), &tree.to_string()])
-        .stream(&mut sink);
+        .args([workspace.base_commit().as_str(), &tree.to_string()]);
+    // git takes a while, on another processor.
+    let (written, restored) = std::thread::scope(|scope| {
+        let restored = scope.spawn(|| restored(workspace, tree));
+        (diff.stream(&mut sink), restored.join())
+    });
     if let Some(bytes) = sink.passed_limit {
         return Err(PatchError::TooLarge { bytes });
     }
     written?;
-    sink.finish(restored(workspace, tree)?.to_string())
+    let restored = restored.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    sink.finish(restored.to_string())
 }
 
 /// Returns the tree that a restore makes of the patch from the base to `tree`. It is `tree`, unless the base has modes that

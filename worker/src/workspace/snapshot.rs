@@ -40,7 +40,7 @@ use agent_index_seen::stamp;
 use known::Known;
 pub(super) use last_look::LastLook;
 use last_look::{Look, Seen};
-use retake::{retake, write_index};
+use retake::retake;
 use scan::{Change, MAX_PATH_BYTES, scan};
 use stat_data::{IndexWritten, Stamp};
 use store::Store;
@@ -125,7 +125,7 @@ pub fn snapshot(workspace: &Workspace) -> Result<Snapshot, SnapshotError> {
         Some(_) | None => Look::Other,
     };
     let seen = match (last, look) {
-        (Some(last), Look::Same) => Ok(write_index(workspace, last)?),
+        (Some(last), Look::Same) => Ok(last),
         (Some(last), Look::Files(files)) => retake(workspace, &mut reader, last, &files)?,
         (Some(last), Look::Other) => Err(last.into_unwritten()),
         (None, _) => Err(Unwritten::default()),
