@@ -29,8 +29,9 @@ const MAX_FILES: usize = 200_000;
 /// With fewer files a second thread costs more than it saves.
 const FILES_PER_THREAD: usize = 1000;
 const MAX_THREADS: usize = 4;
-/// How many directories a thread takes at a time.
-const BLOCK: usize = 16;
+/// In how many blocks a thread takes its share: few, since neighbours on two processors contend for the directories
+/// above them.
+const BLOCKS_PER_THREAD: usize = 2;
 
 /// The directories that a scan went through, and the files with ignore rules in them.
 #[derive(Default)]
@@ -164,9 +165,11 @@ impl Seen {
         if !self.rules.iter().all(is_same_rules) {
             return Look::Other;
         }
-        let blocks = Blocks { left: Mutex::new(self.directories.chunks(BLOCK)), is_other: false.into() };
+        let threads = self.threads();
+        let block = self.directories.len().div_ceil(threads * BLOCKS_PER_THREAD).max(1);
+        let blocks = Blocks { left: Mutex::new(self.directories.chunks(block)), is_other: false.into() };
         let changed: Vec<_> = scope(|scope| {
-            let others = (1..self.threads()).map(|_| scope.spawn(|| blocks.look_through(tree)));
+            let others = (1..threads).map(|_| scope.spawn(|| blocks.look_through(tree)));
             let others: Vec<_> = others.collect();
             let own = blocks.look_through(tree);
             others.into_iter().map(|part| part.join().unwrap_or_default()).chain([own]).collect()
