@@ -17,6 +17,7 @@ mod keep_ignored;
 mod large_trees;
 mod merge;
 mod odd_files;
+mod old_modes;
 mod pull_request;
 mod push;
 mod repository;

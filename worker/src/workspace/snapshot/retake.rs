@@ -124,13 +124,19 @@ mod tests {
         assert_eq!(as_if_first(&scene.workspace), taken);
     }
 
-    #[test]
-    fn what_the_index_lacks_is_in_the_snapshot_of_a_whole_scan() {
+    /// A tree that must not hold "a-secret-of-some-length".
+    fn guarded_scene() -> Scene {
         let mut scene = Scene::new();
         let value = SecretValue::parse("a-secret-of-some-length".to_owned()).unwrap();
         let secret = Secret { env: "TOKEN".to_owned(), name: "TOKEN".to_owned(), value };
         scene.workspace = scene.workspace.clone().guarding(Secrets::new(vec![secret]).unwrap());
         scene.rest();
+        scene
+    }
+
+    #[test]
+    fn what_the_index_lacks_is_in_the_snapshot_of_a_whole_scan() {
+        let scene = guarded_scene();
         std::fs::write(scene.at("three"), "before").unwrap();
         snapshot(&scene.workspace).unwrap();
         std::fs::write(scene.at("three"), "a-secret-of-some-length").unwrap();
@@ -143,11 +149,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_stored_after_a_crash_stays_as_it_was_taken_before() {
-        let mut scene = Scene::new();
-        let value = SecretValue::parse("a-secret-of-some-length".to_owned()).unwrap();
-        let secret = Secret { env: "TOKEN".to_owned(), name: "TOKEN".to_owned(), value };
-        scene.workspace = scene.workspace.clone().guarding(Secrets::new(vec![secret]).unwrap());
-        scene.rest();
+        let scene = guarded_scene();
         std::fs::write(scene.at("three"), "before").unwrap();
         std::fs::write(scene.at("a/one"), "one").unwrap();
         snapshot(&scene.workspace).unwrap();
