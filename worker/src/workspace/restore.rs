@@ -5,7 +5,8 @@
 //! that differ are written ([`super::switch`]) and read back. The agent's own git directory stays at the base, so that
 //! the agent sees the work as uncommitted; [`super::restore_commits`] then brings its own commits back.
 //!
-//! Nothing of this takes longer for a larger repository: the worker's index learns of the files with the next snapshot.
+//! No index is read or written, which would take longer the larger the repository is: the worker's learns of the files
+//! with the next snapshot. What still grows with a repository are its directories, which are read whole.
 
 use sha2::{Digest, Sha256};
 
